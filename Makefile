@@ -1,0 +1,68 @@
+# Each command sets up .venv by itself. Another Python than python3: make test PYTHON=python3.12
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Keyed on what the two files say, not on their dates: after a checkout all dates are new.
+READY  := $(VENV)/ready-$(shell cat requirements.txt pyproject.toml | cksum | cut -d ' ' -f 1)
+PAGES  := _build/html/book
+
+.PHONY: help setup book test run bench evidence lint format crf clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+
+setup: $(READY) ## make .venv with everything in it (the other commands do this by themselves)
+
+book: $(READY) ## build the book; a warning counts as an error
+	$(BIN)/jupyter-book build . --all -n -W --keep-going
+	@test -s $(PAGES)/intro.html || { echo "The build ended well but $(PAGES)/intro.html is not there."; exit 1; }
+	@! grep -rlE --include='*.html' 'Traceback \(most recent call last\)|class="[^"]*output traceback' $(PAGES) \
+		|| { echo "The pages above hold an error message of Python."; exit 1; }
+	@echo "The book is built: open _build/html/index.html in a browser."
+
+test: lint ## check the style, then run all tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+run: $(READY) ## run every stage on the drawn dataset and write runs/toy/report.html
+	$(BIN)/python -m wsss_lib run toy
+
+bench: $(READY) ## measure the speed of the slow parts
+	@for file in tests/benchmarks/*.py; do \
+		echo "$$file"; OMP_NUM_THREADS=1 $(BIN)/python "$$file" || exit 1; done
+
+evidence: $(READY) ## measure again every number that the book states (slow)
+	$(BIN)/python book/evidence.py
+
+lint: $(READY) ## check the style of the code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY) ## bring the code into that style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+crf: $(READY) ## compile the fast dense CRF where pip alone cannot (Python 3.13; needs a C++ compiler)
+	$(BIN)/python -m pip install --quiet 'cython>=3' setuptools wheel
+	$(BIN)/python -m pip install --no-build-isolation 'pydensecrf2>=1.1'
+
+clean: ## remove what was built; .venv, data/ and runs/ stay
+	rm -rf _build build dist *.egg-info .pytest_cache .ruff_cache
+	find book data_scripts tests wsss_lib -name __pycache__ -prune -exec rm -rf {} +
+
+# A compiler is needed for pydensecrf2 and for nothing else, so it is installed last and may fail.
+$(READY):
+	@test -f $(VENV)/bin/activate && $(BIN)/python -m pip --version > /dev/null 2>&1 || { \
+		$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+			echo "This project needs Python 3.10 to 3.13, and $(PYTHON) is another: choose one with make PYTHON=python3.12"; \
+			exit 1; }; \
+		$(PYTHON) -m venv --clear $(VENV); }
+	@sed '/^pydensecrf/d' requirements.txt > $(VENV)/required.txt
+	@sed '/^pydensecrf/!d' requirements.txt > $(VENV)/optional.txt
+	@echo "Setting up $(VENV): a few minutes, and about 6 GB with the GPU libraries that torch brings on Linux."
+	$(BIN)/python -m pip install --quiet -r $(VENV)/required.txt
+	@$(BIN)/python -m pip install --quiet -r $(VENV)/optional.txt > $(VENV)/optional.log 2>&1 || true
+	@$(BIN)/python -c 'import pydensecrf' 2> /dev/null \
+		|| echo "The fast dense CRF (pydensecrf2) is not installed: the slower built-in one is used. 'make crf' compiles it."
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@rm -f $(VENV)/ready-* && touch $@

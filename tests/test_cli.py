@@ -1,0 +1,233 @@
+"""The command line as a user meets it: one sentence and exit code 2 for everything unusable."""
+
+import errno
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.small_runs import small_recipe
+from wsss_lib import cli, layout, storage
+from wsss_lib.backbones import backbone
+from wsss_lib.layout import ANNOTATIONS, LABELS, MASKS, PHOTOS, SPLITS
+from wsss_lib.recipes import RECIPES
+from wsss_lib.storage import save_state
+
+
+@pytest.fixture
+def wsss(monkeypatch, capsys, tmp_path):
+    """Runs a command in a folder of its own; returns exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        try:
+            cli.main([str(argument) for argument in arguments])
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def small(monkeypatch, own_root):
+    """A recipe named ``small`` on a dataset that the test may damage."""
+    monkeypatch.setitem(RECIPES, "small", lambda: small_recipe(own_root))
+    return own_root
+
+
+def refused(result, *words, runs=()):
+    """Asserts exit code 2 and one sentence that holds the words."""
+    code, _, errors = result
+    assert code == 2, errors
+    assert errors.startswith("wsss: ") and len(errors.strip().splitlines()) == 1, errors
+    for word in words:
+        assert word in errors, errors
+
+
+def test_a_run_prints_its_figures_and_where_the_report_is(wsss, small, tmp_path):
+    code, output, _ = wsss("run", "small", "--quiet")
+    assert code == 0
+    for words in ("classifier, val mAP", "cam maps", "advcam maps + CRF", "report.html"):
+        assert words in output
+    assert (tmp_path / "runs/small/report.html").exists()
+    code, again, _ = wsss("run", "small", "--quiet")
+    assert (code, again) == (0, output)
+
+
+def test_a_stage_runs_only_what_it_needs(wsss, small, tmp_path):
+    code, *_ = wsss("cam", "small", "--quiet", "--name", "maps-only")
+    assert code == 0
+    done = sorted(file.stem for file in (tmp_path / "runs/maps-only/stages").iterdir())
+    assert done == ["cam", "classifier"]
+
+
+def test_any_field_of_the_recipe_can_be_given(wsss, small, tmp_path):
+    code, *_ = wsss(
+        "advcam", "small", "--quiet", "--advcam.steps", 1, "--seeds.source", "cam",
+        "--amn.condition-stage", "None", "--cam.scales", "1.0", "0.5",
+    )  # fmt: skip
+    recipe = json.loads((tmp_path / "runs/small/recipe.json").read_text())
+    assert code == 0
+    assert recipe["advcam"]["steps"] == 1 and recipe["seeds"]["source"] == "cam"
+    assert recipe["amn"]["condition_stage"] is None and recipe["cam"]["scales"] == [1.0, 0.5]
+
+
+def test_maps_and_masks_can_be_evaluated(wsss, small):
+    wsss("pseudo_masks", "small", "--quiet")
+    code, output, _ = wsss("evaluate", "runs/small/maps/cam", "--data", small, "--threshold", 0.36)
+    metrics = json.loads(open("runs/small/metrics.json").read())
+    assert code == 0 and f"mIoU {100 * metrics['cam']['miou']:.2f} at threshold 0.36" in output
+    code, output, _ = wsss("evaluate", "runs/small/pseudo_masks/amn", "--data", small)
+    assert code == 0 and f"mIoU {100 * metrics['pseudo_masks']['amn']['miou']:.2f}" in output
+    refused(wsss("evaluate", "runs/small/stages", "--data", small), "neither maps")
+    refused(wsss("evaluate", "nowhere", "--data", small), "nowhere")
+
+
+def test_a_report_can_be_written_again(wsss, small, tmp_path):
+    wsss("cam", "small", "--quiet")
+    (tmp_path / "runs/small/report.html").unlink()
+    assert wsss("report", "runs/small")[0] == 0
+    assert (tmp_path / "runs/small/report.html").exists()
+    refused(wsss("report", "runs/nothing"), "runs/nothing")
+    refused(wsss("report"), "wsss report runs/toy")
+
+
+def test_help_teaches(wsss):
+    for arguments in ((), ("--help",), ("run",), ("run", "--help")):
+        code, output, _ = wsss(*arguments)
+        assert code == 0 and all(name in output for name in RECIPES), arguments
+    code, output, _ = wsss("run", "voc12", "--help")
+    assert code == 0 and "--advcam.step-size" in output and "4.6 grey levels" in output
+
+
+def test_unknown_words_are_answered_with_the_known_ones(wsss, small):
+    refused(wsss("rum", "toy"), "'rum'", "did you mean run?", "evaluate")
+    refused(wsss("run", "voc13"), "'voc13'", "did you mean voc12?", "toy-quick")
+    for arguments in (
+        ("--advcam.stepz", "3"), ("--advcam.steps", "many"), ("--backbone", "vgg"),
+        ("--crf.iterations", "-1"), ("--seeds.cam", "0.1", "0.5"),
+    ):  # fmt: skip
+        code, output, errors = wsss("run", "small", *arguments)
+        assert code == 2 and not output and "wsss run small --help" in errors
+
+
+def test_a_missing_or_empty_dataset(wsss, small, tmp_path):
+    refused(wsss("run", "small", "--data.root", "nowhere"), "nowhere", "data_scripts/")
+    (tmp_path / "empty").mkdir()
+    refused(wsss("run", "small", "--data.root", "empty"), "empty", "data_scripts/")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_missing_or_empty_split(wsss, small, tmp_path):
+    refused(wsss("run", "small", "--data.train", "trian"), "trian.txt", "train, val")
+    (small / SPLITS / "val.txt").write_text("")
+    refused(wsss("run", "small"), "val.txt", "empty")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_id_without_a_photo(wsss, small):
+    (small / PHOTOS / "train_3.jpg").unlink()
+    refused(wsss("run", "small"), "train_3.jpg is missing", "train.txt")
+
+
+def test_a_truncated_photo(wsss, small):
+    file = small / PHOTOS / "train_3.jpg"
+    file.write_bytes(file.read_bytes()[:800])
+    refused(wsss("run", "small", "--quiet"), "train_3.jpg", "copy or download it again")
+
+
+def test_photos_of_every_kind_are_handled(wsss, small):
+    def change(id, convert, **save):
+        with Image.open(small / PHOTOS / f"{id}.jpg") as photo:
+            photo = convert(photo)
+        photo.save(small / PHOTOS / f"{id}.jpg", **save)
+
+    change("train_0", lambda photo: photo.convert("CMYK"))
+    change("train_1", lambda photo: photo.convert("L"))
+    deep = lambda photo: Image.fromarray(np.asarray(photo.convert("L"), np.uint16) * 257)  # noqa: E731
+    change("train_2", deep, format="PNG")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    change("train_3", lambda photo: photo.transpose(Image.Transpose.ROTATE_90), exif=exif)
+    change("val_0", lambda photo: photo.convert("L"))
+    code, output, errors = wsss("run", "small", "--quiet")
+    assert code == 0 and "segmenter, val mIoU" in output, errors
+
+
+def test_a_mask_of_another_size_or_with_an_unknown_label(wsss, small):
+    file = small / MASKS / "train_3.png"
+    mask = np.asarray(Image.open(file))
+    layout.write_mask(file, np.where(mask == 1, 9, mask))
+    refused(wsss("run", "small", "--quiet"), "train_3.png", "label 9", "3 classes")
+    layout.write_mask(file, mask[:-1])
+    refused(wsss("run", "small", "--quiet"), "train_3.png", "at the size of the photo")
+    layout.write_mask(file, mask)
+    assert wsss("run", "small", "--quiet")[0] == 0
+
+
+def test_an_unknown_class_name(wsss, small):
+    file = small / ANNOTATIONS / "train_3.xml"
+    file.write_text(file.read_text().replace("leaf", "leef"))
+    refused(wsss("run", "small"), "train_3.xml", "'leef'", LABELS)
+
+
+def test_no_photo_with_a_tag(wsss, small):
+    for file in (small / ANNOTATIONS).iterdir():
+        layout.write_annotation(file, id=file.stem, size_HW=(8, 8), objects=[])
+    refused(wsss("run", "small", "--quiet"), "no photo")
+
+
+def test_weights_of_another_network(wsss, small, tmp_path):
+    save_state(tmp_path / "mobile.safetensors", backbone("mobilenet_v2", output_stride=32))
+    refused(
+        wsss("run", "small", "--quiet", "--weights", "mobile.safetensors"),
+        "mobile.safetensors", "another network",
+    )  # fmt: skip
+    refused(wsss("run", "small", "--quiet", "--weights", "no.pth", "--name", "b"), "no.pth")
+
+
+def test_a_stride_that_the_network_cannot_have(wsss, small):
+    refused(wsss("run", "small", "--quiet", "--cam.output-stride", 16), "output stride 16")
+
+
+def test_a_run_of_another_recipe(wsss, small):
+    assert wsss("classifier", "small", "--quiet")[0] == 0
+    refused(
+        wsss("classifier", "small", "--quiet", "--advcam.steps", 9),
+        "runs/small", "advcam.steps", "another name",
+    )  # fmt: skip
+
+
+def test_runs_to_reuse_must_exist(wsss, small, tmp_path):
+    refused(wsss("run", "small", "--quiet", "--reuse", "runs/none"), "runs/none holds no run")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("after", [0, 4, 20, 60, 105])
+def test_a_full_disk(wsss, small, tmp_path, monkeypatch, after):
+    writes, replace_file = [0], storage.os.replace
+
+    def full(source, target):
+        writes[0] += 1
+        if writes[0] > after:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace_file(source, target)
+
+    monkeypatch.setattr(storage.os, "replace", full)
+    refused(wsss("run", "small", "--quiet"), "runs/small", "disk is full")
+    assert not list(tmp_path.rglob("*.part"))
+    monkeypatch.setattr(storage.os, "replace", replace_file)
+    assert wsss("run", "small", "--quiet")[0] == 0
+
+
+def test_the_drawn_dataset_is_not_mixed_with_another(wsss, tmp_path):
+    arguments = ("classifier", "toy-quick", "--quiet", "--classifier.training.epochs", "0.1")
+    assert wsss(*arguments)[0] == 0
+    shutil.rmtree(tmp_path / "runs")
+    refused(wsss(*arguments, "--data.draw-seed", 1), "data/toy-quick")
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,228 @@
+"""The rules of the house: what may import what, what may lie where."""
+
+import ast
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+try:
+    import tomllib
+except ImportError:  # Python 3.10
+    from pip._vendor import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "wsss_lib"
+
+# Imports point downwards only. A new module has to take its place here.
+GROUND_FLOOR = (
+    "layout storage data augmentation metrics sweep backbones training maps provenance processes "
+    "fingerprints toy toy_auxiliary toy_distances toy_objects toy_paint toy_scene toy_shapes"
+)
+METHODS = "cam advcam crf mean_field lattice seeds amn deeplab psa irn random_walk cct localization"
+APPARATUS = "recipes runs plots report report_examples explorers checks"
+FLOORS = [
+    GROUND_FLOOR.split(),
+    METHODS.split(),
+    ["settings"],
+    APPARATUS.split(),
+    ["work", "stages", "evaluation"],
+    ["pipeline", "bench"],
+    ["cli", "__main__"],
+]
+FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
+MODULES = sorted(file.stem for file in PACKAGE.rglob("*.py") if file.stem != "__init__")
+
+MEGABYTES = 2
+TEXT = {
+    ".py",
+    ".md",
+    ".toml",
+    ".yml",
+    ".yaml",
+    ".txt",
+    ".cfg",
+    ".json",
+    ".ipynb",
+    ".bib",
+    ".css",
+    "",
+}
+
+
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))
+
+
+def imports(file: Path) -> set[str]:
+    """The dotted names that a file imports, ``from a import b`` as ``a.b``; relative ones made absolute."""
+    found = set()
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = "wsss_lib" + (f".{base}" if base else "")
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+def siblings(file: Path) -> set[str]:
+    """The modules of the package that a file imports."""
+    parts = [name.split(".") for name in imports(file)]
+    return {part[1] for part in parts if part[0] == "wsss_lib" and len(part) > 1} & set(MODULES)
+
+
+def calls(file: Path) -> set[str]:
+    """The last names of everything that a file calls."""
+    functions = [node.func for node in ast.walk(tree(file)) if isinstance(node, ast.Call)]
+    return {getattr(function, "attr", getattr(function, "id", "")) for function in functions}
+
+
+def committed() -> list[Path]:
+    """The files of the repository: those that git tracks or would."""
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in names.split("\0") if name and (ROOT / name).is_file()]
+
+
+# imports
+
+
+def test_the_reader_of_imports_reads_every_form(tmp_path):
+    file = tmp_path / "a.py"
+    file.write_text(
+        "import wsss_lib.cam\nfrom wsss_lib import amn\nfrom wsss_lib.crf import refine as r\n"
+        "def f():\n    from . import seeds\n    from .data import Photos\n"
+    )
+    assert {name.split(".")[1] for name in imports(file)} == {"cam", "amn", "crf", "seeds", "data"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_downwards(module):
+    assert module in FLOOR, f"wsss_lib/{module}.py is on no floor: give it a place in this test"
+    above = {
+        other
+        for other in siblings(PACKAGE / f"{module}.py")
+        if FLOOR.get(other, -1) > FLOOR[module]
+    }
+    assert not above, f"{module} imports {sorted(above)} from above"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_package_stands_alone(module):
+    outside = {name.split(".")[0] for name in imports(PACKAGE / f"{module}.py")}
+    assert not outside & {"book", "data_scripts", "tests", "pytest", "nbval"}
+
+
+def test_the_package_imports_nothing_of_its_own_at_its_door():
+    assert not siblings(PACKAGE / "__init__.py")
+
+
+@pytest.mark.parametrize("module", sorted(set(METHODS.split()) & set(MODULES)))
+def test_a_method_takes_and_gives_tensors(module):
+    """No disk, no printing, no argument parsing."""
+    file = PACKAGE / f"{module}.py"
+    assert not calls(file) & {"print", "open", "read_text", "write_text", "save", "load"}
+    libraries = {name.split(".")[0] for name in imports(file)}
+    assert not libraries & {"argparse", "tyro", "tqdm", "pathlib", "os", "matplotlib"}
+
+
+def test_there_is_one_training_loop():
+    loops = [module for module in MODULES if "backward" in calls(PACKAGE / f"{module}.py")]
+    assert set(loops) <= {"training"}, f"{loops} call backward()"
+
+
+# names and files
+
+
+def test_no_file_is_named_after_nothing():
+    forbidden = re.compile(r"(^|_)(utils?|misc|helpers?|common|stuff|tools)(_|$)")
+    assert not [file for file in committed() if forbidden.search(file.stem.lower())]
+
+
+def test_the_top_level_holds_what_was_agreed():
+    agreed = {"book", "wsss_lib", "data_scripts", "tests", ".ci", ".github", ".gitignore"}
+    agreed |= {"_config.yml", "_toc.yml", "requirements.txt", "README.md", "pyproject.toml"}
+    agreed |= {"Makefile", "LICENSE"}
+    assert {file.relative_to(ROOT).parts[0] for file in committed()} <= agreed
+
+
+def test_no_file_is_large():
+    large = [file for file in committed() if file.stat().st_size > MEGABYTES * 2**20]
+    assert not large, f"over {MEGABYTES} MB: {large}"
+
+
+def test_no_absolute_paths():
+    pattern = re.compile(
+        r"(?<![\w.:/~}>-])/(home|root|work|tmp|Users|mnt|media|scratch)/\w|[A-Z]:\\\w"
+    )
+    here = Path(__file__).resolve()
+    found = []
+    for file in committed():
+        if file.suffix in TEXT and file.resolve() != here:
+            text = file.read_text(encoding="utf-8")
+            found += [f"{file.relative_to(ROOT)}: {match[0]}" for match in pattern.finditer(text)]
+    assert not found
+
+
+# the commands that are promised
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+
+
+def promised(file: Path) -> set[str]:
+    """The ``make`` targets that a page tells its readers to use: in code, alone or at the start of a line."""
+    return set(re.findall(r"(?:^|`)\s*\$?\s*make ([a-z]+)", file.read_text(), flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", ["README.md", "book/intro.md"])
+def test_every_promised_command_exists(page):
+    assert promised(ROOT / page), f"{page} names no command"
+    assert promised(ROOT / page) <= targets()
+
+
+def test_ci_runs_the_command_of_the_readme():
+    assert "test" in promised(ROOT / "README.md")
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert lines[-1] == "make test"
+    assert ".ci/run" in (ROOT / ".github" / "workflows" / "tests.yml").read_text()
+
+
+# what is installed
+
+
+def requirements() -> dict[str, str]:
+    """Name and the whole line, without the marker's quotes, of each requirement."""
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    lines = [line.replace('"', "'") for line in lines if line and not line.startswith("#")]
+    return {re.split(r"[<>=;\s]", line, maxsplit=1)[0]: line for line in lines}
+
+
+def test_requirements_and_package_ask_for_the_same():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    needed = [*project["dependencies"], *extras["book"], *extras["test"], *extras["crf"]]
+    assert set(needed) == set(requirements().values())
+
+
+def test_requirements_name_what_they_must_and_pin_what_they_must():
+    required = requirements()
+    assert {"torch", "torchvision", "jupyter-book", "ipywidgets", "numpy"} <= set(required)
+    assert {"matplotlib", "pydensecrf2", "nbval"} <= set(required)
+    assert "<2" in required["jupyter-book"]  # version 2 builds another kind of book
+    assert not any("<" in required[name] for name in ("torch", "numpy"))
+
+
+def test_no_registry_has_an_address_here():
+    """Every machine has its own registries; a file that names one breaks the others."""
+    pattern = re.compile(r"(index-url|extra-index|find-links|pypi\.org|download\.pytorch)")
+    files = [ROOT / name for name in ("requirements.txt", "pyproject.toml", "Makefile", ".ci/run")]
+    assert not [file for file in files if pattern.search(file.read_text())]

@@ -1,0 +1,271 @@
+"""The one layout: how a dataset lies on disk, and the only code that knows its files.
+
+It is the layout of PASCAL VOC (Everingham et al., IJCV 2015) plus ``labels.txt``::
+
+    <root>/JPEGImages/<id>.jpg                    the photo
+    <root>/Annotations/<id>.xml                   object names (the tags), and boxes where known
+    <root>/SegmentationClass/<id>.png             0 background, 255 void; only where masks exist
+    <root>/ImageSets/Segmentation/<split>.txt     ids, one a line
+    <root>/labels.txt                             class names, one a line, background first
+
+This module needs numpy and Pillow only, so that drawing and preparing data never waits for torch.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+PHOTOS, ANNOTATIONS, MASKS = "JPEGImages", "Annotations", "SegmentationClass"
+SPLITS, LABELS = "ImageSets/Segmentation", "labels.txt"
+BACKGROUND = "background"
+VOID = 255  # the mask value that means "not annotated"; it is never counted and never learnt
+PREPARE = "make the dataset with one of the scripts in data_scripts/"
+
+Box = tuple[int, int, int, int]
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+
+class InputError(ValueError):
+    """Something that the user gave cannot be used: one sentence naming the file and the remedy."""
+
+
+def class_names(root: str | Path) -> list[str]:
+    """The class names of a dataset, background first.
+
+    Raises:
+        InputError: the folder or ``labels.txt`` is missing, too short, repeats a name, or does
+            not start with the background.
+    """
+    root = Path(root)
+    if not root.is_dir() or not any(root.iterdir()):
+        raise InputError(f"{root} is not a folder with data in it; give another one or {PREPARE}.")
+    file = root / LABELS
+    names = _lines(file, f"write the class names into it, one a line, {BACKGROUND} first")
+    if len(names) < 2 or names[0] != BACKGROUND:
+        raise InputError(
+            f"{file} must hold '{BACKGROUND}' in its first line and one class name in each line "
+            f"after it; correct the file."
+        )
+    _refuse_repeats(file, names)
+    if len(names) > VOID:
+        raise InputError(
+            f"{file} names {len(names)} classes, but a mask can hold {VOID} at most;"
+            " merge or drop some."
+        )
+    return names
+
+
+def split_ids(root: str | Path, split: str) -> list[str]:
+    """The ids of one split, in the order of its file.
+
+    Raises:
+        InputError: the split is missing or empty, repeats an id, or an id has no photo.
+    """
+    root = Path(root)
+    file = root / SPLITS / f"{split}.txt"
+    known = ", ".join(sorted(p.stem for p in file.parent.glob("*.txt"))) or "none"
+    ids = _lines(file, f"choose another split (there are: {known}) or write its ids, one a line")
+    if not ids:
+        raise InputError(f"{file} is empty; write the ids of the split into it, one a line.")
+    _refuse_repeats(file, ids)
+    for id in ids:
+        if Path(id).name != id:
+            raise InputError(
+                f"{file} holds '{id}', which is not a bare id; write the photo's file "
+                "name without folder and ending."
+            )
+    refuse_absent(root / PHOTOS, ids, ".jpg", f"add it or take the id out of {file}")
+    return ids
+
+
+def refuse_absent(folder: Path, ids: Iterable[str], ending: str, remedy: str) -> None:
+    """Raise an InputError unless ``folder`` holds ``<id><ending>`` for each id (one listing)."""
+    there = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
+    absent = [id for id in ids if id + ending not in there]
+    if absent:
+        more = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
+        raise InputError(f"{folder / (absent[0] + ending)} is missing{more}; {remedy}.")
+
+
+def objects(root: str | Path, id: str) -> list[tuple[str, Box | None]]:
+    """The objects of one photo's annotation: name, and box where known.
+
+    Boxes are ``(xmin, ymin, xmax, ymax)`` in pixels, counted from 1, the last pixel included, as
+    in VOC. The parts (head, hand, foot) inside VOC's person objects are not objects.
+
+    Raises:
+        InputError: the XML is missing, is not XML, or has an object without a name.
+    """
+    file = Path(root) / ANNOTATIONS / f"{id}.xml"
+    try:
+        elements = ET.parse(file).getroot().findall("object")
+        return [(e.findtext("name").strip(), _box(e.find("bndbox"))) for e in elements]
+    except FileNotFoundError:
+        raise InputError(
+            f"{file} is missing, but the tags of a photo are read from it; write the "
+            "annotations with data_scripts/prepare_folder.py."
+        ) from None
+    except (ET.ParseError, AttributeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{file} is not an annotation in VOC's format ({error}); restore it or write it anew."
+        ) from error
+
+
+def tags(root: str | Path, ids: Sequence[str], names: Sequence[str]) -> np.ndarray:
+    """The image-level labels of photos: bool ``(N, K)``, column ``k`` is class ``names[k + 1]``.
+
+    Raises:
+        InputError: an annotation is missing or broken, or names a class that is not in ``names``.
+    """
+    column = {name: k for k, name in enumerate(names[1:])}
+    tags_NK = np.zeros((len(ids), len(column)), dtype=bool)
+    for row, id in zip(tags_NK, ids, strict=True):
+        for name, _ in objects(root, id):
+            if name not in column:
+                raise InputError(
+                    f"{Path(root) / ANNOTATIONS / id}.xml names the class '{name}'; "
+                    f"add it to {Path(root) / LABELS} or correct the XML."
+                )
+            row[column[name]] = True
+    return tags_NK
+
+
+def boxes(root: str | Path, id: str) -> list[tuple[str, Box]]:
+    """The boxes of one photo, see :func:`objects`; objects without a box are left out."""
+    return [(name, box) for name, box in objects(root, id) if box is not None]
+
+
+def read_photo(file: str | Path) -> Image.Image:
+    """One photo in RGB, turned as its EXIF orientation says.
+
+    Grey, CMYK, palette and 16-bit photos are converted; transparency is laid over white, as a
+    browser shows it.
+
+    Raises:
+        InputError: the photo is missing, truncated, or no picture.
+    """
+    try:
+        with Image.open(file) as image:
+            image.load()
+            if image.mode == "RGB" and not image.getexif():
+                return image
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except FileNotFoundError:
+        raise InputError(f"{file} is missing; add it or take its id out of the split.") from None
+    except UNREADABLE as error:
+        raise InputError(
+            f"{file} cannot be read as a photo ({error}); copy or download it again, "
+            "or take its id out of the split."
+        ) from error
+
+
+def photo_size(file: str | Path) -> tuple[int, int]:
+    """Height and width in pixels, turned as the EXIF orientation says; only the header is read.
+
+    Raises:
+        InputError: the photo is missing, or no picture.
+    """
+    try:
+        with Image.open(file) as image:
+            width, height = image.size
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
+    except FileNotFoundError:
+        raise InputError(f"{file} is missing; add it or take its id out of the split.") from None
+    except UNREADABLE as error:
+        raise InputError(
+            f"{file} cannot be read as a photo ({error}); copy or download it again, "
+            "or take its id out of the split."
+        ) from error
+    return (width, height) if turned else (height, width)
+
+
+def write_mask(file: str | Path | BinaryIO, mask_HW: np.ndarray) -> None:
+    """Write a mask as a palette PNG in VOC's colours; a CPU tensor will do as well."""
+    mask = np.asarray(mask_HW)
+    if mask.ndim != 2 or mask.size == 0 or mask.min() < 0 or mask.max() > 255:
+        raise ValueError(f"a mask is H x W with values 0 ... 255, not {mask.shape} {mask.dtype}")
+    image = Image.fromarray(np.ascontiguousarray(mask, dtype=np.uint8))
+    image.putpalette(voc_palette().tobytes())
+    image.save(file, format="PNG")
+
+
+def write_annotation(
+    file: str | Path,
+    *,
+    id: str,
+    size_HW: tuple[int, int],
+    objects: Iterable[tuple[str, Box | None]],
+) -> None:
+    """Write one photo's objects as VOC XML: the inverse of :func:`objects`.
+
+    Args:
+        file: the XML to write.
+        id: the photo's id.
+        size_HW: height and width of the photo in pixels.
+        objects: name and box (or None) of each object, see :func:`objects`.
+    """
+    tree = ET.Element("annotation")
+    ET.SubElement(tree, "filename").text = f"{id}.jpg"
+    size = ET.SubElement(tree, "size")
+    for key, value in zip(("width", "height", "depth"), (size_HW[1], size_HW[0], 3), strict=True):
+        ET.SubElement(size, key).text = str(int(value))
+    for name, box in objects:
+        element = ET.SubElement(tree, "object")
+        ET.SubElement(element, "name").text = name
+        if box is not None:
+            bndbox = ET.SubElement(element, "bndbox")
+            for key, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True):
+                ET.SubElement(bndbox, key).text = str(int(value))
+    ET.indent(tree)
+    Path(file).write_bytes(ET.tostring(tree, encoding="utf-8") + b"\n")
+
+
+def write_lines(file: str | Path, lines: Iterable[str]) -> None:
+    """Write a list (a split, the class names), one entry a line; folders are made."""
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    Path(file).write_bytes("".join(f"{line}\n" for line in lines).encode())
+
+
+def voc_palette() -> np.ndarray:
+    """VOC's colours, uint8 ``(256, 3)``: bit b of channel c is bit 3 (7 - b) + c of the label."""
+    label, channel, bit = np.ogrid[:256, :3, :8]
+    return ((label >> (3 * bit + channel) & 1) << (7 - bit)).sum(axis=2).astype(np.uint8)
+
+
+def _lines(file: Path, remedy: str) -> list[str]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{file} is missing; {remedy}.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{file} is not a UTF-8 text file; save it as one.") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _refuse_repeats(file: Path, entries: Sequence[str]) -> None:
+    if len(set(entries)) < len(entries):
+        twice = next(e for e in entries if entries.count(e) > 1)
+        raise InputError(f"{file} holds '{twice}' more than once; leave one of them.")
+
+
+def _box(bndbox: ET.Element | None) -> Box | None:
+    if bndbox is None:
+        return None
+    # a few of VOC's own boxes have fractions of a pixel
+    return tuple(round(float(bndbox.findtext(k))) for k in ("xmin", "ymin", "xmax", "ymax"))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits: keep the upper eight; Pillow would clip at 255
+        grey = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255)
+        image = Image.fromarray(grey.astype(np.uint8))
+    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")

@@ -1,0 +1,181 @@
+"""Recipes: whole runs, each a function that returns every setting.
+
+Derive your own with `dataclasses.replace`, or on the command line:
+``wsss run toy --name slow-climb --advcam.steps 27``.
+"""
+
+from dataclasses import replace
+
+from wsss_lib.augmentation import Augmentation
+from wsss_lib.crf import DenseCRF
+from wsss_lib.settings import (
+    AdvCamStage,
+    AmnStage,
+    CamStage,
+    ClassifierStage,
+    Data,
+    PseudoMasksStage,
+    Recipe,
+    SeedsStage,
+    SegmenterStage,
+    Thresholds,
+)
+from wsss_lib.training import Training
+
+
+def toy(data_seed: int = 0, photos: tuple[int, int, int] = (600, 300, 100)) -> Recipe:
+    """The embedded dataset: every stage in minutes on two CPU cores."""
+    moved = Augmentation(flip=True, shift=12, jitter=(0.15, 0.15, 0.15), noise=0.3)
+    adam = Training(
+        epochs=12,
+        batch_size=32,
+        backbone_lr=2e-3,
+        head_lr=2e-3,
+        optimizer="adamw",
+        weight_decay=0.05,
+        schedule="warmup_cosine",
+    )
+    free = {"frozen_stages": 0, "frozen_norm": False}
+    fine = {"output_stride": 4, "dilated": True}
+    return Recipe(
+        backbone="toy",
+        data=Data(root="data/toy", draw_seed=data_seed, draw_photos=photos),
+        classifier=ClassifierStage(training=adam, augmentation=moved, output_stride=8, **free),
+        cam=CamStage(scales=(1.0,), batch_size=50, **fine),
+        advcam=AdvCamStage(
+            steps=12,
+            mask_threshold=0.6,
+            regularization=10,
+            regularization_unit="mean",
+            scales=(1.0,),
+            batch_size=32,
+        ),
+        crf=DenseCRF(gaussian_sxy=2, bilateral_sxy=25, bilateral_srgb=8),
+        thresholds=Thresholds(cam=0.36, advcam=0.43, amn=0.46),
+        seeds=SeedsStage(cam=(0.50, 0.28), advcam=(0.57, 0.35)),
+        amn=AmnStage(
+            training=replace(adam, epochs=6, batch_size=16, backbone_lr=6e-4, weight_decay=1e-4),
+            augmentation=moved,
+            start="classifier",
+            rates=(1, 2, 4, 6),
+            scales=(1.0,),
+            gate=False,
+            batch_size=50,
+            **fine,
+            **free,
+        ),
+        pseudo_masks=PseudoMasksStage(),
+        segmenter=SegmenterStage(
+            training=replace(
+                adam, epochs=8, batch_size=16, backbone_lr=4e-3, head_lr=4e-3, weight_decay=1e-4
+            ),
+            augmentation=moved,
+            rates=(1, 2, 4, 6),
+            balanced=False,
+            train_scales=(),
+            scales=(1.0,),
+            mirrored=True,
+            refine=False,
+            batch_size=50,
+            **fine,
+            **free,
+        ),
+    )
+
+
+def toy_quick(data_seed: int = 0) -> Recipe:
+    """The toy recipe on few, small photos and for few steps: a rehearsal of under a minute."""
+    recipe = toy(data_seed, photos=(32, 16, 8))
+    return replace(
+        recipe,
+        data=replace(recipe.data, root="data/toy-quick", draw_size=64),
+        classifier=replace(
+            recipe.classifier, training=replace(recipe.classifier.training, epochs=2)
+        ),
+        advcam=replace(recipe.advcam, steps=3),
+        amn=replace(recipe.amn, training=replace(recipe.amn.training, epochs=1)),
+        segmenter=replace(recipe.segmenter, training=replace(recipe.segmenter.training, epochs=1)),
+    )
+
+
+def voc12() -> Recipe:
+    """PASCAL VOC 2012 as in the papers: ResNet-50, then DeepLabV2-ResNet-101, on a GPU."""
+    return Recipe(
+        data=Data(root="data/VOC2012", train="train"),
+        classifier=ClassifierStage(
+            training=Training(
+                epochs=5, batch_size=16, backbone_lr=0.1, head_lr=1.0, momentum=1e-4, workers=8
+            ),
+            augmentation=Augmentation(long_side=(320, 640), flip=True, crop=512),
+        ),
+        cam=CamStage(),
+        advcam=AdvCamStage(),
+        crf=DenseCRF(),
+        thresholds=Thresholds(),
+        seeds=SeedsStage(),
+        amn=AmnStage(
+            training=Training(
+                epochs=5,
+                batch_size=16,
+                backbone_lr=5e-6,
+                head_lr=1e-4,
+                optimizer="adam",
+                schedule="constant",
+                workers=8,
+            ),
+            augmentation=Augmentation(rescale=(0.5, 1.5), flip=True, crop=512),
+        ),
+        pseudo_masks=PseudoMasksStage(),
+        segmenter=SegmenterStage(
+            training=Training(
+                epochs=28,
+                batch_size=10,
+                backbone_lr=2.5e-4,
+                head_lr=2.5e-3,
+                weight_decay=5e-4,
+                double_bias_lr=True,
+                workers=8,
+            ),
+            augmentation=Augmentation(rescale=(0.5, 2.0), flip=True, crop=321),
+            backbone="resnet101",
+            weights="default",
+        ),
+    )
+
+
+def photos() -> Recipe:
+    """Your own tagged photos: MobileNetV2, sizes that a laptop bears, no truth needed."""
+    recipe = voc12()
+    adam = Training(
+        epochs=15,
+        batch_size=16,
+        backbone_lr=3e-4,
+        head_lr=3e-3,
+        optimizer="adamw",
+        weight_decay=0.01,
+        schedule="warmup_cosine",
+    )
+    crop = Augmentation(long_side=(288, 448), flip=True, jitter=(0.2, 0.2, 0.2), crop=288)
+    return replace(
+        recipe,
+        backbone="mobilenet_v2",
+        data=Data(root="data/photos"),
+        classifier=replace(recipe.classifier, training=adam, augmentation=crop),
+        cam=replace(recipe.cam, scales=(1.0,)),
+        advcam=replace(recipe.advcam, scales=(1.0,), steps=10),
+        amn=replace(recipe.amn, training=replace(adam, epochs=6), augmentation=crop, scales=(1.0,)),
+        segmenter=replace(
+            recipe.segmenter,
+            training=replace(adam, epochs=15),
+            augmentation=crop,
+            backbone=None,
+            weights=None,
+            output_stride=16,
+            train_scales=(),
+            scales=(1.0,),
+            mirrored=True,
+        ),
+    )
+
+
+RECIPES = {"toy": toy, "toy-quick": toy_quick, "voc12": voc12, "photos": photos}
