@@ -27,9 +27,8 @@ test: lint ## check the style, then run all tests
 run: $(READY) ## run every stage on the drawn dataset and write runs/toy/report.html
 	$(BIN)/python -m wsss_lib run toy
 
-bench: $(READY) ## measure the speed of the slow parts
-	@for file in tests/benchmarks/*.py; do \
-		echo "$$file"; OMP_NUM_THREADS=1 $(BIN)/python "$$file" || exit 1; done
+bench: $(READY) ## measure the speed of the slow parts, as ratios
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks
 
 evidence: $(READY) ## measure again every number that the book states (slow)
 	$(BIN)/python book/evidence.py

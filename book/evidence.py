@@ -70,8 +70,6 @@ def recipes(seed: int) -> dict[str, tuple[Recipe, list[str]]]:
             amn(condition_stage=None, smoothing=0.0, balanced=False),
             masks,
         ),
-        "AMN without smoothing": (amn(smoothing=0.0), masks),
-        "AMN without balance": (amn(balanced=False), masks),
     }
 
 
@@ -103,9 +101,7 @@ def climbing_curves(work: Work) -> dict:
         "lambda 0": replace(usual, regularization=0.0),
         "tau 0.5": replace(usual, mask_threshold=0.5),
         "lambda x3": replace(usual, regularization=3 * usual.regularization),
-        "lambda / 3": replace(usual, regularization=usual.regularization / 3),
         "xi / 2": replace(usual, step_size=usual.step_size / 2),
-        "xi x2": replace(usual, step_size=2 * usual.step_size),
     }
     model = learned_classifier(work, photos.num_classes)
     tags = photos.tags_NK.float()

@@ -28,35 +28,14 @@ Pictures = dict[str, np.ndarray | None]
 def examples(run: Run) -> Iterator[str]:
     """Rows of pictures: training photos through all stages, and val photos with their predictions."""
     data = run.recipe.get("data", {})
-    source = run.recipe.get("segmenter", {}).get("source") or "amn"
-    truth = Path(data.get("root", "")) / MASKS
 
     def train_row(photos: Photos, index: int, colours: np.ndarray) -> Pictures:
-        image, id = photos.image(index), photos.ids[index]
-        row = {"photo": plots.picture(image)}
-        row |= {
-            plots.METHODS[name][0]: map_picture(run.maps(name) / f"{id}.npz", image, colours)
-            for name in ("cam", "advcam")
-        }
-        row["seed"] = mask_picture(run.seeds / f"{id}.png", image, colours)
-        row["AMN"] = map_picture(run.maps("amn") / f"{id}.npz", image, colours)
-        row["pseudo-mask"] = mask_picture(run.pseudo_masks(source) / f"{id}.png", image, colours)
-        return row | {"truth": mask_picture(truth / f"{id}.png", image, colours)}
+        return train_pictures(run, photos, index, colours)
 
     def val_row(photos: Photos, index: int, colours: np.ndarray) -> Pictures:
-        image, id = photos.image(index), photos.ids[index]
-        names = {
-            "prediction": run.predictions / "segmenter",
-            "from true masks": run.predictions / "supervised",
-            "truth": truth,
-        }
-        masks = {
-            name: mask_picture(folder / f"{id}.png", image, colours)
-            for name, folder in names.items()
-        }
-        return {"photo": plots.picture(image)} | masks
+        return val_pictures(run, photos, index, colours)
 
-    train_folders = [*map(run.maps, plots.METHODS), run.seeds, run.pseudo_masks(source)]
+    train_folders = [*map(run.maps, plots.METHODS), run.seeds, run.pseudo_masks(source_of(run))]
     try:
         yield example_section(
             Photos(data.get("root", ""), data.get("train", "train")).tagged(),
@@ -76,6 +55,40 @@ def examples(run: Run) -> Iterator[str]:
         )
     except InputError as error:
         yield f'<section><h2>No pictures</h2><p class="soft">{escape(str(error))}</p></section>'
+
+
+def source_of(run: Run) -> str:
+    """The maps behind the pseudo-masks that the segmentation network learned from."""
+    return run.recipe.get("segmenter", {}).get("source") or "amn"
+
+
+def train_pictures(run: Run, photos: Photos, index: int, colours: np.ndarray) -> Pictures:
+    """A training photo at every stage, by name; None where a stage has made nothing."""
+    image, id = photos.image(index), photos.ids[index]
+    row = {"photo": plots.picture(image)}
+    row |= {
+        plots.METHODS[name][0]: map_picture(run.maps(name) / f"{id}.npz", image, colours)
+        for name in ("cam", "advcam")
+    }
+    row["seed"] = mask_picture(run.seeds / f"{id}.png", image, colours)
+    row["AMN"] = map_picture(run.maps("amn") / f"{id}.npz", image, colours)
+    mask = run.pseudo_masks(source_of(run)) / f"{id}.png"
+    row["pseudo-mask"] = mask_picture(mask, image, colours)
+    return row | {"truth": mask_picture(photos.root / MASKS / f"{id}.png", image, colours)}
+
+
+def val_pictures(run: Run, photos: Photos, index: int, colours: np.ndarray) -> Pictures:
+    """A val photo, its predictions and the truth, by name."""
+    image, id = photos.image(index), photos.ids[index]
+    names = {
+        "prediction": run.predictions / "segmenter",
+        "from true masks": run.predictions / "supervised",
+        "truth": photos.root / MASKS,
+    }
+    masks = {
+        name: mask_picture(folder / f"{id}.png", image, colours) for name, folder in names.items()
+    }
+    return {"photo": plots.picture(image)} | masks
 
 
 def example_section(

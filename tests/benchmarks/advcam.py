@@ -9,8 +9,6 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, from anywhere
-
 from tests.literal_advcam import official
 from wsss_lib.advcam import Climbing, climb
 from wsss_lib.backbones import backbone
@@ -75,7 +73,3 @@ def benchmark() -> dict:
         "bar": BAR,
         **peak_memory(),
     }
-
-
-if __name__ == "__main__":
-    print(json.dumps(benchmark(), indent=1))

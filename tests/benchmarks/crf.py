@@ -63,7 +63,3 @@ def _job(index: int) -> tuple:
     found, label_HW = mask_HW.masked_fill(mask_HW == 255, 0).unique(return_inverse=True)
     label_2HW = torch.stack([label_HW.roll((7, -7), (0, 1)), label_HW.roll((-9, 5), (0, 1))])
     return torch.tensor(scene.image), label_2HW, max(3, len(found))
-
-
-if __name__ == "__main__":
-    print(benchmark())

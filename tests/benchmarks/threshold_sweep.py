@@ -1,6 +1,5 @@
 """mIoU at 50 thresholds: one joint histogram a photo against one evaluation a threshold."""
 
-import json
 import time
 
 import torch
@@ -43,7 +42,3 @@ def benchmark() -> dict:
         "ratio": round(slow / fast, 1),
         "bar": BAR,
     }
-
-
-if __name__ == "__main__":
-    print(json.dumps(benchmark(), indent=1))

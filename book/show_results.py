@@ -1,0 +1,87 @@
+"""Shows what `make evidence` has measured: the table in the README and the picture above it.
+
+    .venv/bin/python book/show_results.py
+
+The table is made from `book/results/toy.json`, the picture from the run of the first data seed.
+"""
+
+import json
+from pathlib import Path
+
+from wsss_lib import plots
+from wsss_lib.data import Photos
+from wsss_lib.report_examples import choose, train_pictures
+from wsss_lib.runs import Run
+from wsss_lib.storage import atomic
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "book/results/toy.json"
+PICTURE = ROOT / "book/images/from-tags-to-masks.webp"
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+EXAMPLES = 4
+
+
+def results_table(results: dict) -> str:
+    """The main figures as a Markdown table: one row a stage, one column a data seed."""
+    seeds = results["seeds"]
+    lines = [
+        "| | " + " | ".join(f"data seed {seed}" for seed in seeds) + " |",
+        "|---|" + "---:|" * len(seeds),
+    ]
+    for name, value in rows().items():
+        cells = (f"{100 * value(figures):.1f}" for figures in seeds.values())
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def rows() -> dict:
+    """What each row of the table shows."""
+    return {
+        "classifier, mean average precision on val": lambda f: f["main"]["classifier"]["val_map"],
+        "CAM, mIoU on train": lambda f: f["main"]["cam"]["miou"],
+        "AdvCAM": lambda f: f["main"]["advcam"]["miou"],
+        "AMN": lambda f: f["main"]["amn"]["miou"],
+        "CAM + CRF": lambda f: f["main"]["pseudo_masks"]["cam"]["miou"],
+        "AdvCAM + CRF": lambda f: f["main"]["pseudo_masks"]["advcam"]["miou"],
+        "AMN + CRF": lambda f: f["main"]["pseudo_masks"]["amn"]["miou"],
+        "segmentation network from CAM, mIoU on val": lambda f: f["segmenter from CAM"][
+            "segmenter"
+        ]["val_miou"],
+        "segmentation network from AdvCAM": lambda f: f["segmenter from AdvCAM"]["segmenter"][
+            "val_miou"
+        ],
+        "segmentation network from AMN": lambda f: f["main"]["segmenter"]["val_miou"],
+        "segmentation network from true masks": lambda f: f["main"]["segmenter"][
+            "supervised_val_miou"
+        ],
+    }
+
+
+def stamp(text: str, table: str) -> str:
+    """The text with the table between the two marks."""
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
+
+
+def draw_picture(run: Run, file: Path) -> None:
+    """Some training photos at every stage."""
+    photos = Photos(run.recipe["data"]["root"], run.recipe["data"]["train"]).tagged()
+    colours = plots.palette(len(photos.names))
+    chosen = choose(photos, [run.maps("amn")], EXAMPLES)
+    pictures = [train_pictures(run, photos, index, colours) for index in chosen]
+    figure = plots.example_grid([list(row.values()) for row in pictures], list(pictures[0]))
+    with atomic(file) as aside:
+        figure.savefig(aside, format="webp", dpi=120, pil_kwargs={"quality": 85})
+
+
+def main() -> None:
+    """Stamps the README and draws the picture."""
+    results = json.loads(RESULTS.read_text())
+    readme = ROOT / "README.md"
+    readme.write_text(stamp(readme.read_text(), results_table(results)))
+    first = next(iter(results["seeds"]))
+    draw_picture(Run(ROOT / f"runs/evidence/{first}-main"), PICTURE)
+
+
+if __name__ == "__main__":
+    main()
