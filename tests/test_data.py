@@ -11,8 +11,10 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from wsss_lib import data
-from wsss_lib.data import Augmentation, InputError, Photos, paired_augmentation, read_mask
+from wsss_lib import data, layout
+from wsss_lib.augmentation import Augmentation, paired_augmentation
+from wsss_lib.data import MaskedPhotos, Photos, read_mask
+from wsss_lib.layout import InputError
 
 
 def masked(root, split="train"):
@@ -37,7 +39,7 @@ def test_photos_work_without_any_mask_and_cannot_reach_one(tiny_root, own_root):
     photos, whole = Photos(own_root, "train"), Photos(tiny_root, "train")
     assert all(torch.equal(photos[i]["image"], whole[i]["image"]) for i in range(len(photos)))
     assert [name for name in dir(photos) if "mask" in name.lower()] == ["with_masks"]
-    assert not isinstance(photos, data.MaskedPhotos)
+    assert not isinstance(photos, MaskedPhotos)
 
 
 def test_masks_come_along_when_asked_for(tiny_root):
@@ -54,12 +56,14 @@ def test_pseudo_masks_written_anew_are_read_anew(own_root):
     folder.mkdir()
     for label in (1, 2):
         for index, id in enumerate(photos.ids):
-            data.write_mask(folder / f"{id}.png", np.full(photos.image(index).shape[1:], label))
+            layout.write_mask(folder / f"{id}.png", np.full(photos.image(index).shape[1:], label))
         assert photos.with_masks(folder)[0]["mask"].unique().tolist() == [label]
 
 
 def test_subset_and_tagged_keep_the_order(own_root):
-    data.write_annotation(own_root / "Annotations/train_1.xml", id="x", size_HW=(9, 9), objects=[])
+    layout.write_annotation(
+        own_root / "Annotations/train_1.xml", id="x", size_HW=(9, 9), objects=[]
+    )
     photos = Photos(own_root, "train")
     tagged = photos.tagged()
     assert (len(photos), len(tagged), photos.untagged, tagged.untagged) == (8, 7, 0, 1)
@@ -138,7 +142,7 @@ def test_missing_mask_is_named_at_once(own_root):
 
 def test_mask_of_another_size_is_named(own_root):
     file = own_root / "SegmentationClass/train_2.png"
-    data.write_mask(file, np.zeros((10, 20)))
+    layout.write_mask(file, np.zeros((10, 20)))
     sentence = f"{file} is 20 x 10 pixels, but its photo is 56 x 56; make the mask"
     with pytest.raises(InputError, match=sentence):
         masked(own_root)[2]
@@ -149,9 +153,9 @@ def test_mask_of_another_size_is_named(own_root):
 def test_mask_values_beyond_the_classes_are_named(own_root):
     file = own_root / "SegmentationClass/train_2.png"
     for label in (3, 255):
-        data.write_mask(file, np.full((56, 56), label))
+        layout.write_mask(file, np.full((56, 56), label))
         assert masked(own_root)[2]["mask"].unique().tolist() == [label]
-    data.write_mask(file, np.full((56, 56), 4))
+    layout.write_mask(file, np.full((56, 56), 4))
     with pytest.raises(InputError, match=f"{file} holds the label 4, but there are 3 classes"):
         masked(own_root)[2]
 
@@ -161,7 +165,7 @@ def test_mask_in_colours_and_broken_mask_are_named(tmp_path):
     Image.new("RGB", (5, 5), (128, 0, 0)).save(file)
     with pytest.raises(InputError, match=f"{file} holds colours"):
         read_mask(file)
-    data.write_mask(file, np.arange(256).reshape(16, 16))
+    layout.write_mask(file, np.arange(256).reshape(16, 16))
     file.write_bytes(file.read_bytes()[:-200])
     with pytest.raises(InputError, match=f"{file} cannot be read as a mask"):
         read_mask(file)

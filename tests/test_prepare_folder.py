@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsss_lib.data import InputError, Photos
+from wsss_lib.data import Photos
+from wsss_lib.layout import InputError
 
 
 def photo(file, colour, size=(30, 20), **options):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsss_lib.data import InputError, Photos
-from wsss_lib.layout import write_mask
+from wsss_lib.data import Photos
+from wsss_lib.layout import InputError, write_mask
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from wsss_lib.augmentation import mirrored_views, scaled
 from wsss_lib.cam import Classifier, map_size, max_normalised, resize
-from wsss_lib.data import mirrored_views, scaled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,38 +161,29 @@ def climb_views(
 ) -> Tensor:
     """Climbs the views of each pair together; see `climb`."""
     sign_PK = score_signs(class_P, tag_PK, settings.suppress)
-    weight_P = None  # of the penalty, in units of a mean over cells
-    start_Phw = None
-    total_Phw = 0.0
-    lowest, highest = value_range(view_PVCHW)
-    for t in range(steps + settings.sum_last):
-        last = t + 1 == steps + settings.sum_last  # the step behind the last map is not taken
-        view_PVCHW = view_PVCHW.detach().requires_grad_(not last)
-        logit_PVKhw = classifier.logit_map(view_PVCHW.flatten(0, 1)).unflatten(
-            0, view_PVCHW.shape[:2]
-        )
-        map_Phw = attribution(logit_PVKhw, class_P, settings.view_weights)
+    photo_PVCHW, start_Phw, total_Phw = view_PVCHW, None, 0.0
+    count = steps + settings.sum_last
+    for t in range(1, count + 1):
+        view_PVCHW = view_PVCHW.detach().requires_grad_(t < count)
+        logit_PKhw = classifier.logit_map(view_PVCHW.flatten(0, 1))
+        logit_PVKhw = logit_PKhw.unflatten(0, view_PVCHW.shape[:2])
         score_PVK = scores(logit_PVKhw, settings.score)
-        if t == 0:
-            start_Phw = map_Phw.detach()
-            weight_P = regularization_in_mean_units(settings, classifier, class_P, start_Phw.shape)
-        mask_Phw = discriminative_mask(map_Phw.detach(), settings.mask_threshold)
-        total_Phw = total_Phw + contribution(map_Phw.detach(), settings.normalise_each)
+        map_Phw = attribution(logit_PVKhw, class_P, settings.view_weights)
+        seen_Phw = map_Phw.detach()
+        start_Phw = seen_Phw if start_Phw is None else start_Phw
+        mask_Phw = discriminative_mask(seen_Phw, settings.mask_threshold)
+        total_Phw = total_Phw + (max_normalised(seen_Phw) if settings.normalise_each else seen_Phw)
         if trace is not None:
             score_PK = score_PVK.detach().mean(dim=1)
-            trace.append(Step(view_PVCHW.detach(), score_PK, map_Phw.detach(), mask_Phw))
-        if last:
+            trace.append(Step(view_PVCHW.detach(), score_PK, seen_Phw, mask_Phw))
+        if t == count:  # nobody looks at the photo behind the last map
             return total_Phw
+        lambda_P = regularization_in_mean_units(settings, classifier, class_P, map_Phw.shape)
         change_P = penalty(map_Phw, start_Phw, mask_Phw, settings.normalised_penalty)
-        drive_P = (sign_PK[:, None] * score_PVK).sum(dim=(1, 2))
-        objective_P = drive_P - view_PVCHW.shape[1] * weight_P * change_P
+        drive_PV = (sign_PK[:, None] * score_PVK).sum(dim=2)
+        objective_P = (drive_PV - (lambda_P * change_P)[:, None]).sum(dim=1)
         (gradient_PVCHW,) = torch.autograd.grad(objective_P.sum(), view_PVCHW)
-        if settings.clamp == "iterate":
-            lowest, highest = value_range(view_PVCHW)
-        with torch.no_grad():
-            view_PVCHW = view_PVCHW + settings.step_size * direction(gradient_PVCHW, settings)
-            if settings.clamp != "none":
-                view_PVCHW = view_PVCHW.clamp(lowest, highest)
+        view_PVCHW = stepped(view_PVCHW.detach(), gradient_PVCHW, photo_PVCHW, settings)
 
 
 def attribution(logit_PVKhw: Tensor, class_P: Tensor, view_weights: str) -> Tensor:
@@ -240,23 +231,19 @@ def penalty(map_Phw: Tensor, start_Phw: Tensor, mask_Phw: Tensor, normalised: bo
     return (mask_Phw * (map_Phw - start_Phw).abs()).mean(dim=(1, 2))
 
 
-def contribution(map_Phw: Tensor, normalise: bool) -> Tensor:
-    """What a step adds to the sum of maps."""
-    return max_normalised(map_Phw) if normalise else map_Phw
-
-
-def direction(gradient_PVCHW: Tensor, settings: Climbing) -> Tensor:
-    """The gradient, scaled so that its largest change of a value is one."""
-    if not settings.normalised_step:
-        return gradient_PVCHW
-    return gradient_PVCHW / (gradient_PVCHW.abs().amax(dim=(1, 2, 3, 4), keepdim=True) + 1e-12)
-
-
-def value_range(view_PVCHW: Tensor) -> tuple[Tensor, Tensor]:
-    """The smallest and the largest value of each pair."""
-    values = view_PVCHW.detach()
+def stepped(
+    view_PVCHW: Tensor, gradient_PVCHW: Tensor, photo_PVCHW: Tensor, settings: Climbing
+) -> Tensor:
+    """One step along the gradient, scaled so that the largest change of a value is the step size."""
     dims = (1, 2, 3, 4)
-    return values.amin(dims, keepdim=True), values.amax(dims, keepdim=True)
+    if settings.normalised_step:
+        largest = gradient_PVCHW.abs().amax(dims, keepdim=True)
+        gradient_PVCHW = gradient_PVCHW / (largest + 1e-12)
+    climbed_PVCHW = view_PVCHW + settings.step_size * gradient_PVCHW
+    if settings.clamp == "none":
+        return climbed_PVCHW
+    bounds = view_PVCHW if settings.clamp == "iterate" else photo_PVCHW
+    return climbed_PVCHW.clamp(bounds.amin(dims, keepdim=True), bounds.amax(dims, keepdim=True))
 
 
 def regularization_in_mean_units(

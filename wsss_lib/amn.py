@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wsss_lib.augmentation import mirrored_views, scaled
 from wsss_lib.backbones import ASPP, Backbone
 from wsss_lib.cam import map_size
-from wsss_lib.data import VOID, mirrored_views, scaled
+from wsss_lib.layout import VOID
 
 
 class AMN(nn.Module):

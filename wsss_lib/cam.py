@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wsss_lib.augmentation import mirrored_views, scaled
 from wsss_lib.backbones import Backbone
-from wsss_lib.data import mirrored_views, scaled
 
 EPSILON = 1e-5  # keeps the map of a class without any response at zero (official IRN code)
 

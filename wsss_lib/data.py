@@ -18,46 +18,7 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from wsss_lib import layout
-from wsss_lib.augmentation import (
-    MEAN,
-    STD,
-    Augmentation,
-    denormalise,
-    mirrored_views,
-    normalise,
-    paired_augmentation,
-    scaled,
-)
-from wsss_lib.layout import (
-    VOID,
-    InputError,
-    boxes,
-    class_names,
-    voc_palette,
-    write_annotation,
-    write_mask,
-)
-
-__all__ = [
-    "MEAN",
-    "STD",
-    "VOID",
-    "Augmentation",
-    "InputError",
-    "MaskedPhotos",
-    "Photos",
-    "boxes",
-    "class_names",
-    "denormalise",
-    "mirrored_views",
-    "normalise",
-    "paired_augmentation",
-    "read_mask",
-    "scaled",
-    "voc_palette",
-    "write_annotation",
-    "write_mask",
-]
+from wsss_lib.layout import VOID, InputError, class_names
 
 # a split whose decoded photos take less is kept in memory: decoding a 128-pixel JPEG takes as long
 # as augmenting it

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wsss_lib.amn import per_pixel_loss
+from wsss_lib.augmentation import mirrored_views, scaled
 from wsss_lib.backbones import ASPP, Backbone
-from wsss_lib.data import mirrored_views, scaled
 
 
 class DeepLabV2(nn.Module):

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from wsss_lib.data import InputError
+from wsss_lib.layout import InputError
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from wsss_lib.data import InputError
+from wsss_lib.layout import InputError
 from wsss_lib.storage import atomic
 
 LOG_EVERY = 10  # steps; reading the loss waits for the device, so it is not read at every step
