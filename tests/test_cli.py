@@ -3,6 +3,7 @@
 import errno
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,6 +87,8 @@ def test_maps_and_masks_can_be_evaluated(wsss, small):
     assert code == 0 and f"mIoU {100 * metrics['pseudo_masks']['amn']['miou']:.2f}" in output
     refused(wsss("evaluate", "runs/small/stages", "--data", small), "neither maps")
     refused(wsss("evaluate", "nowhere", "--data", small), "nowhere")
+    next(Path("runs/small/maps/cam").iterdir()).unlink()
+    refused(wsss("evaluate", "runs/small/maps/cam", "--data", small), "make the maps again")
 
 
 def test_a_report_can_be_written_again(wsss, small, tmp_path):

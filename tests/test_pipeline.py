@@ -157,6 +157,14 @@ def test_only_what_depends_on_a_change_is_made_again(reference, tiny_root, tmp_p
     assert taken == {"classifier", "cam", "advcam", "seeds", "amn", "supervised"}
 
 
+def test_what_is_half_made_is_not_measured(reference, tiny_root, tmp_path):
+    folder = shutil.copytree(reference, tmp_path / "run")
+    sorted((folder / "maps/advcam").iterdir())[3].unlink()
+    (folder / "stages/advcam.json").unlink()
+    run_stages(small_recipe(tiny_root), folder, targets=["cam"], progress=False)
+    assert figures(folder)["cam"] == figures(reference)["cam"]
+
+
 def test_stages_come_in_order_with_what_they_need():
     recipe = toy()
     assert in_order(recipe, ["seeds"]) == ["classifier", "advcam", "seeds"]

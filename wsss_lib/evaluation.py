@@ -4,6 +4,7 @@ Photos without a true mask are left out, so that the maps of a large split are m
 of it that is annotated (VOC: of 10,582 photos to learn from, 1,464).
 """
 
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -23,13 +24,13 @@ from wsss_lib.metrics import (
 from wsss_lib.work import Work, whole_map
 
 
-def evaluate_run(work: Work) -> dict:
-    """Measures the files of every stage and records the figures in ``metrics.json``."""
+def evaluate_run(work: Work, stages: Collection[str]) -> None:
+    """Measures the files of finished stages and records the figures in ``metrics.json``."""
     run, recipe = work.run, work.recipe
     train, val = with_truth(work.photos("train").tagged()), with_truth(work.photos("val"))
     sweeps = {}
     for source in ("cam", "advcam", "amn"):
-        if train and run.maps(source).is_dir():
+        if train and source in stages:
             sweeps[source] = sweep_maps(run.maps(source), train, work.bar)
             figures = describe_sweep(
                 sweeps[source], getattr(recipe.thresholds, source), train.names
@@ -38,21 +39,19 @@ def evaluate_run(work: Work) -> dict:
                 sweeps[source].band(sweeps["cam"].best()[1]) if "cam" in sweeps else None
             )
             run.record(source, figures)
-    if run.amn_labels.is_dir():
+    if "amn" in stages:
         run.record("amn", {"absent_foreground": measure_absent_foreground(work)})
-    if train and run.seeds.is_dir():
+    if train and "seeds" in stages:
         run.record("seeds", measure_masks(run.seeds, train, work.bar))
-    for source in recipe.pseudo_masks.sources:
-        if train and run.pseudo_masks(source).is_dir():
-            figures = measure_masks(run.pseudo_masks(source), train, work.bar)
-            run.record("pseudo_masks", {source: figures})
-            if source == recipe.segmenter.source:
-                run.record("pseudo_masks", {"miou": figures["miou"]})
+    for source in recipe.pseudo_masks.sources if train and "pseudo_masks" in stages else ():
+        figures = measure_masks(run.pseudo_masks(source), train, work.bar)
+        run.record("pseudo_masks", {source: figures})
+        if source == recipe.segmenter.source:
+            run.record("pseudo_masks", {"miou": figures["miou"]})
     for name, prefix in (("segmenter", ""), ("supervised", "supervised_")):
-        if val and (run.predictions / name).is_dir():
+        if val and name in stages:
             figures = measure_masks(run.predictions / name, val, work.bar)
             run.record("segmenter", {f"{prefix}val_{key}": figures[key] for key in ("miou", "iou")})
-    return {}
 
 
 def with_truth(photos: Photos) -> MaskedPhotos | None:

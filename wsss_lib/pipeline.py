@@ -128,7 +128,7 @@ def run_stages(
             keys[name] = fingerprint(name, STAGES[name].settings(recipe), photos, *upstream)
             run_stage(work, name, keys[name], others, whole)
         if main:
-            evaluate_run(work)
+            evaluate_run(work, keys)
             write_report(work.run.folder)
     PartialState().wait_for_everyone()
     return work.run

@@ -1,7 +1,7 @@
 """What every stage of a run works with: recipe, folder, photos, and batches that can be resumed."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,8 +114,8 @@ class Work:
             folder: where masks go.
             method: makes ``label_HW`` of ``image_HW3``, ``map_kHW`` and ``classes_k``.
         """
-        missing = [i for i in range(len(photos)) if not is_mask(folder / f"{photos.ids[i]}.png")]
-        missing, maps = share(missing), self.run.maps(source)
+        maps, own = self.run.maps(source), share(range(len(photos)))
+        missing = [i for i in own if not is_mask(folder / f"{photos.ids[i]}.png")]
         jobs = (
             (photos.image(i).permute(1, 2, 0).contiguous(), *whole_map(maps, photos.ids[i]))
             for i in missing
@@ -153,7 +153,7 @@ def same_size_batches(
     return batches
 
 
-def share(items: list) -> list:
+def share(items: Sequence) -> Sequence:
     """The items that this process takes care of."""
     state = PartialState()
     return items[state.process_index :: state.num_processes]
@@ -178,8 +178,15 @@ def is_mask(file: Path) -> bool:
 
 
 def whole_map(folder: Path, id: str) -> tuple[Tensor, Tensor]:
-    """The maps of a photo at its size, ``map_kHW``, and their classes."""
-    classes_k, map_khw, size = load_map(folder / f"{id}.npz")
+    """The maps of a photo at its size, ``map_kHW``, and their classes.
+
+    Raises:
+        InputError: the map is missing or damaged.
+    """
+    try:
+        classes_k, map_khw, size = load_map(folder / f"{id}.npz")
+    except (FileNotFoundError, CorruptMap) as error:
+        raise InputError(f"{folder / id}.npz is missing or damaged: make the maps again") from error
     return upsampled(map_khw, size), classes_k
 
 
