@@ -1,7 +1,8 @@
 """Weakly supervised semantic segmentation: from image tags to pixel masks.
 
 The modules in reading order: :mod:`~wsss_lib.cam` (a classifier and its class activation maps), :mod:`~wsss_lib.advcam`
-(anti-adversarial climbing), :mod:`~wsss_lib.crf` and :mod:`~wsss_lib.seeds` (from maps to confident labels),
+(anti-adversarial climbing), :mod:`~wsss_lib.mean_field`, :mod:`~wsss_lib.crf` and :mod:`~wsss_lib.seeds` (from maps to
+confident labels),
 :mod:`~wsss_lib.amn` (per-pixel classification and label conditioning), :mod:`~wsss_lib.deeplab` (the segmentation network).
 They take tensors and return tensors. :mod:`~wsss_lib.stages` runs the same functions file in, file out.
 

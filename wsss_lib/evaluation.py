@@ -16,6 +16,8 @@ from wsss_lib.layout import MASKS, VOID
 from wsss_lib.metrics import (
     ThresholdSweep,
     confusion_matrix,
+    false_negative_rate,
+    false_positive_rate,
     iou_per_class,
     mean_iou,
     precision,
@@ -88,6 +90,8 @@ def describe_sweep(sweep: ThresholdSweep, threshold: float, names: list[str]) ->
         "miou_best": miou_best,
         "miou_best_per_image": sweep.miou_best_per_image,
         "best_threshold_sd": torch.tensor(sweep.best_thresholds).std().item(),
+        "false_positives": float(false_positive_rate(at).nanmean()),
+        "false_negatives": float(false_negative_rate(at).nanmean()),
         "precision": float(precision(at).nanmean()),
         "recall": float(recall(at).nanmean()),
         "iou": by_name(iou_per_class(at), names),

@@ -85,16 +85,16 @@ def toy(data_seed: int = 0, photos: tuple[int, int, int] = (600, 300, 100)) -> R
 
 def toy_quick(data_seed: int = 0) -> Recipe:
     """The toy recipe on few, small photos and for few steps: a rehearsal of under a minute."""
-    recipe = toy(data_seed, photos=(32, 16, 8))
+    recipe = toy(data_seed, photos=(64, 32, 16))
     return replace(
         recipe,
         data=replace(recipe.data, root="data/toy-quick", draw_size=64),
         classifier=replace(
-            recipe.classifier, training=replace(recipe.classifier.training, epochs=2)
+            recipe.classifier, training=replace(recipe.classifier.training, epochs=10)
         ),
         advcam=replace(recipe.advcam, steps=3),
-        amn=replace(recipe.amn, training=replace(recipe.amn.training, epochs=1)),
-        segmenter=replace(recipe.segmenter, training=replace(recipe.segmenter.training, epochs=1)),
+        amn=replace(recipe.amn, training=replace(recipe.amn.training, epochs=4)),
+        segmenter=replace(recipe.segmenter, training=replace(recipe.segmenter.training, epochs=4)),
     )
 
 
