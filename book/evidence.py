@@ -239,7 +239,9 @@ def main() -> None:
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(in_process, SEEDS))
-    figures = {seed: json.loads((RUNS / f"{seed}.json").read_text()) for seed in SEEDS}
+    figures = {
+        seed: json.loads((RUNS / f"{seed}.json").read_text(encoding="utf-8")) for seed in SEEDS
+    }
     made = {key: value for key, value in provenance().items() if key != "command"}
     write_json(RESULTS / "toy.json", {"command": "make evidence", **made, "seeds": figures})
     (RESULTS / "toy.txt").write_text(table(figures) + "\n")

@@ -76,9 +76,11 @@ def draw_picture(run: Run, file: Path) -> None:
 
 def main() -> None:
     """Stamps the README and draws the picture."""
-    results = json.loads(RESULTS.read_text())
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
     readme = ROOT / "README.md"
-    readme.write_text(stamp(readme.read_text(), results_table(results)))
+    readme.write_text(
+        stamp(readme.read_text(encoding="utf-8"), results_table(results)), encoding="utf-8"
+    )
     first = next(iter(results["seeds"]))
     draw_picture(Run(ROOT / f"runs/evidence/{first}-main"), PICTURE)
 

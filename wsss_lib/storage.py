@@ -30,7 +30,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 def write_json(path: str | Path, value: object) -> None:
     """Writes ``value`` as indented JSON, atomically."""
     with atomic(path) as aside:
-        aside.write_text(json.dumps(value, indent=1) + "\n")
+        aside.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def read_json(path: str | Path) -> object:
@@ -40,7 +40,7 @@ def read_json(path: str | Path) -> object:
         InputError: the file is missing or is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except ValueError as error:

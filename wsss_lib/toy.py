@@ -108,7 +108,7 @@ def write(
 def _read_options(root: Path) -> dict | None:
     """The options that a dataset was drawn with, None if there is no drawn dataset."""
     try:
-        return json.loads((root / OPTIONS).read_text())
+        return json.loads((root / OPTIONS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
