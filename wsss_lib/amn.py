@@ -149,7 +149,7 @@ def min_max_normalised(map_Phw: Tensor) -> Tensor:
     return (map_Phw - low) / (high - low).clamp(min=1e-12)
 
 
-def absent_foreground(label_HW: Tensor, tag_K: Tensor) -> float:
-    """The share of pixels that are given a class that the photo does not have."""
+def absent_foreground(label_HW: Tensor, tag_K: Tensor) -> tuple[int, int]:
+    """How many pixels are given a class that the photo does not have, and how many a class at all."""
     absent_L = torch.cat([torch.zeros(1, dtype=torch.bool), ~tag_K.bool().cpu()])
-    return float(absent_L[label_HW.long()].float().mean())
+    return int(absent_L[label_HW.long()].sum()), int((label_HW > 0).sum())

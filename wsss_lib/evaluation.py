@@ -42,7 +42,7 @@ def evaluate_run(work: Work, stages: Collection[str]) -> None:
             )
             run.record(source, figures)
     if "amn" in stages:
-        run.record("amn", {"absent_foreground": measure_absent_foreground(work)})
+        run.record("amn", measure_absent_foreground(work))
     if train and "seeds" in stages:
         run.record("seeds", measure_masks(run.seeds, train, work.bar))
     for source in recipe.pseudo_masks.sources if train and "pseudo_masks" in stages else ():
@@ -127,14 +127,23 @@ def measure_masks(masks: Path, photos: MaskedPhotos, bar=lambda items, title: it
     }
 
 
-def measure_absent_foreground(work: Work) -> float:
-    """The share of cells that AMN gives to classes without a tag, before it is held to the tags."""
+def measure_absent_foreground(work: Work) -> dict:
+    """How often AMN sees classes without a tag, before it is held to the tags.
+
+    Returns:
+        ``absent_foreground``, the share of all its foreground, and ``absent_of_all``, that of all cells.
+    """
     photos = work.photos("train").tagged()
-    shares = [
-        absent_foreground(read_mask(work.run.amn_labels / f"{id}.png"), tag_K)
-        for id, tag_K in zip(photos.ids, photos.tags_NK)
-    ]
-    return sum(shares) / len(shares)
+    absent, foreground, cells = 0, 0, 0
+    for id, tag_K in zip(photos.ids, photos.tags_NK):
+        label_hw = read_mask(work.run.amn_labels / f"{id}.png")
+        counts = absent_foreground(label_hw, tag_K)
+        absent, foreground = absent + counts[0], foreground + counts[1]
+        cells += label_hw.numel()
+    return {
+        "absent_foreground": absent / max(foreground, 1),
+        "absent_of_all": absent / max(cells, 1),
+    }
 
 
 def by_name(value_L: Tensor, names: list[str]) -> dict[str, float]:
