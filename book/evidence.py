@@ -7,7 +7,6 @@ of its parts taken away; segmentation networks from other pseudo-masks; and clim
 the usual number of steps. Every number is written for every seed: nothing is averaged away.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -58,7 +57,7 @@ def recipes(seed: int) -> dict[str, tuple[Recipe, list[str]]]:
         seeds=replace(main.seeds, source="cam"),
         pseudo_masks=replace(main.pseudo_masks, sources=("amn",)),
     )
-    masks, nets = ["pseudo_masks"], ["segmenter"]
+    masks, nets = ["cam", "pseudo_masks"], ["segmenter"]  # CAM, to compare thresholds with
     return {
         "main": (main, list(STAGES)),
         "segmenter from CAM": (segmenter("cam"), nets),
@@ -247,7 +246,7 @@ def main() -> None:
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(in_process, SEEDS))
     figures = {
-        seed: json.loads((RUNS / f"{seed}.json").read_text(encoding="utf-8")) for seed in SEEDS
+        seed: read_json(RUNS / f"{seed}.json") for seed in SEEDS
     }
     made = {key: value for key, value in provenance().items() if key != "command"}
     write_json(RESULTS / "toy.json", {"command": "make evidence", **made, "seeds": figures})
