@@ -245,9 +245,7 @@ def main() -> None:
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(in_process, SEEDS))
-    figures = {
-        seed: read_json(RUNS / f"{seed}.json") for seed in SEEDS
-    }
+    figures = {seed: read_json(RUNS / f"{seed}.json") for seed in SEEDS}
     made = {key: value for key, value in provenance().items() if key != "command"}
     write_json(RESULTS / "toy.json", {"command": "make evidence", **made, "seeds": figures})
     (RESULTS / "toy.txt").write_text(table(figures) + "\n")
