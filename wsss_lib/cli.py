@@ -36,7 +36,7 @@ Any setting of a recipe can be changed; `wsss run RECIPE --help` lists them with
 
 A run lives in runs/NAME. Stopped and started again with the same command it goes on where it was.
 `--reuse runs/OTHER` takes over the stages that another run has finished with the same settings.
-On several GPUs: accelerate launch -m wsss_lib run voc12"""
+In two processes: torchrun --nproc-per-node 2 -m wsss_lib run voc12"""
 
 
 @dataclass(frozen=True, kw_only=True)
