@@ -85,7 +85,7 @@ def measure_seed(seed: int) -> None:
             for stage, values in run.metrics().items()
         }
         if name == "main":
-            curves = folder / "climbing.json"  # goes with its run, and is never staler
+            curves = folder / "climbing.json"  # inside the run, so that it goes when the run goes
             if not curves.exists():
                 write_json(curves, climbing_curves(Work(recipe, run, progress=False)))
             figures["climbing"] = read_json(curves)
