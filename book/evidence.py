@@ -2,9 +2,10 @@
 
     make evidence        (= .venv/bin/python book/evidence.py; unattended, two CPU cores)
 
-Three data seeds that nothing was tuned on and no definition was chosen on, two at a time. For each one: the whole run; AMN with each
-of its parts taken away; segmentation networks from other pseudo-masks; and climbing to three times
-the usual number of steps. Every number is written for every seed: nothing is averaged away.
+Three data seeds that nothing was tuned on and no definition was chosen on, two at a time. For each
+one: the whole run; AMN with each of its parts taken away; segmentation networks from other
+pseudo-masks; and climbing to three times the usual number of steps. Every number is written for
+every seed: nothing is averaged away.
 """
 
 import os
