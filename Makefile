@@ -4,9 +4,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # Keyed on what the two files say, not on their dates: after a checkout all dates are new.
 READY  := $(VENV)/ready-$(shell cat requirements.txt pyproject.toml | cksum | cut -d ' ' -f 1)
-PAGES  := _build/html/book
+# One thread: the test runs two processes, and more threads would add up in another order.
+QUIET  := OMP_NUM_THREADS=1 WSSS_QUIET=1
+NBVAL  := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 900
 
-.PHONY: help setup book test run bench evidence lint format crf clean
+.PHONY: help setup book execute test run bench evidence ablations address lint format crf clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -14,15 +16,16 @@ help: ## show this list
 
 setup: $(READY) ## make .venv with everything in it (the other commands do this by themselves)
 
-book: $(READY) ## build the book; a warning counts as an error
+book: $(READY) ## build the book; EXECUTE=1 runs all chapters afresh before; a warning counts as an error
+	$(if $(filter 1,$(EXECUTE)),$(BIN)/python book/execute.py)
 	$(BIN)/jupyter-book build . --all -n -W --keep-going
-	@test -s $(PAGES)/intro.html || { echo "The build ended well but $(PAGES)/intro.html is not there."; exit 1; }
-	@! grep -rlE --include='*.html' 'Traceback \(most recent call last\)|class="[^"]*output traceback' $(PAGES) \
-		|| { echo "The pages above hold an error message of Python."; exit 1; }
-	@echo "The book is built: open _build/html/index.html in a browser."
+	@$(BIN)/python book/built.py
 
-test: lint ## check the style, then run all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+execute: $(READY) ## run the chapters and write them with their outputs
+	$(BIN)/python book/execute.py
+
+test: lint book ## check the style, build the book, then run all tests and every chapter
+	$(QUIET) $(BIN)/python -m pytest -n 2 --dist loadfile $(NBVAL) tests book
 
 run: $(READY) ## run every stage on the drawn dataset and write runs/toy/report.html
 	$(BIN)/python -m wsss_lib run toy
@@ -32,6 +35,12 @@ bench: $(READY) ## measure the speed of the slow parts, as ratios
 
 evidence: $(READY) ## measure again every number that the book states (slow)
 	$(BIN)/python book/evidence.py
+
+ablations: $(READY) ## measure again the ablations of the book (slow)
+	$(BIN)/python book/ablations.py
+
+address: $(READY) ## URL=https://... REF=v0.1.0: write the public address into the notebooks
+	$(BIN)/python book/address.py $(if $(findstring command,$(origin URL)),--url "$(URL)" --ref "$(REF)")
 
 lint: $(READY) ## check the style of the code
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """The rules of the house: what may import what, what may lie where."""
 
 import ast
+import json
 import re
 import shutil
 import subprocess
@@ -22,7 +23,9 @@ GROUND_FLOOR = (
     "fingerprints toy toy_auxiliary toy_distances toy_objects toy_paint toy_scene toy_shapes"
 )
 METHODS = "cam advcam crf mean_field lattice seeds amn deeplab psa irn random_walk cct localization"
-APPARATUS = "recipes runs plots report report_examples explorers checks"
+APPARATUS = "recipes runs plots report report_examples explorers answers " + " ".join(
+    f"chapter{number}" for number in range(1, 9)
+)
 FLOORS = [
     GROUND_FLOOR.split(),
     METHODS.split(),
@@ -30,10 +33,11 @@ FLOORS = [
     APPARATUS.split(),
     ["work", "stages", "evaluation"],
     ["pipeline", "bench"],
-    ["cli", "__main__"],
+    ["cli", "__main__", "chapters"],
 ]
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
-MODULES = sorted(file.stem for file in PACKAGE.rglob("*.py") if file.stem != "__init__")
+FILES = {file.stem: file for file in PACKAGE.rglob("*.py") if file.stem != "__init__"}
+MODULES = sorted(FILES)
 
 MEGABYTES = 2
 TEXT = {
@@ -48,6 +52,8 @@ TEXT = {
     ".ipynb",
     ".bib",
     ".css",
+    ".js",
+    ".svg",
     "",
 }
 
@@ -72,7 +78,7 @@ def imports(file: Path) -> set[str]:
 
 def siblings(file: Path) -> set[str]:
     """The modules of the package that a file imports."""
-    parts = [name.split(".") for name in imports(file)]
+    parts = [name.replace(".checks.", ".").split(".") for name in imports(file)]
     return {part[1] for part in parts if part[0] == "wsss_lib" and len(part) > 1} & set(MODULES)
 
 
@@ -106,17 +112,13 @@ def test_the_reader_of_imports_reads_every_form(tmp_path):
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_downwards(module):
     assert module in FLOOR, f"wsss_lib/{module}.py is on no floor: give it a place in this test"
-    above = {
-        other
-        for other in siblings(PACKAGE / f"{module}.py")
-        if FLOOR.get(other, -1) > FLOOR[module]
-    }
+    above = {other for other in siblings(FILES[module]) if FLOOR.get(other, -1) > FLOOR[module]}
     assert not above, f"{module} imports {sorted(above)} from above"
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_the_package_stands_alone(module):
-    outside = {name.split(".")[0] for name in imports(PACKAGE / f"{module}.py")}
+    outside = {name.split(".")[0] for name in imports(FILES[module])}
     assert not outside & {"book", "data_scripts", "tests", "pytest", "nbval"}
 
 
@@ -127,14 +129,14 @@ def test_the_package_imports_nothing_of_its_own_at_its_door():
 @pytest.mark.parametrize("module", sorted(set(METHODS.split()) & set(MODULES)))
 def test_a_method_takes_and_gives_tensors(module):
     """No disk, no printing, no argument parsing."""
-    file = PACKAGE / f"{module}.py"
+    file = FILES[module]
     assert not calls(file) & {"print", "open", "read_text", "write_text", "save", "load"}
     libraries = {name.split(".")[0] for name in imports(file)}
     assert not libraries & {"argparse", "tyro", "tqdm", "pathlib", "os", "matplotlib"}
 
 
 def test_there_is_one_training_loop():
-    loops = [module for module in MODULES if "backward" in calls(PACKAGE / f"{module}.py")]
+    loops = [module for module in MODULES if "backward" in calls(FILES[module])]
     assert set(loops) <= {"training"}, f"{loops} call backward()"
 
 
@@ -165,7 +167,8 @@ def test_no_absolute_paths():
     here = Path(__file__).resolve()
     found = []
     for file in committed():
-        if file.suffix in TEXT and file.resolve() != here:
+        chapter = file.suffix == ".ipynb"  # has this as a rule of its own
+        if file.suffix in TEXT and not chapter and file.resolve() != here:
             text = file.read_text(encoding="utf-8")
             found += [f"{file.relative_to(ROOT)}: {match[0]}" for match in pattern.finditer(text)]
     assert not found
@@ -180,13 +183,21 @@ def targets() -> set[str]:
 
 def promised(file: Path) -> set[str]:
     """The ``make`` targets that a page tells its readers to use: in code, alone or at the start of a line."""
-    return set(re.findall(r"(?:^|`)\s*\$?\s*make ([a-z]+)", file.read_text(), flags=re.MULTILINE))
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".ipynb":
+        text = "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+    return set(re.findall(r"(?:^|`)\s*\$?\s*make ([a-z]+)", text, flags=re.MULTILINE))
 
 
 @pytest.mark.parametrize("page", ["README.md", "book/intro.md"])
-def test_every_promised_command_exists(page):
-    assert promised(ROOT / page), f"{page} names no command"
-    assert promised(ROOT / page) <= targets()
+def test_the_first_pages_name_commands(page):
+    assert promised(ROOT / page)
+
+
+def test_every_promised_command_exists():
+    pages = [ROOT / "README.md", *ROOT.glob("book/*.md"), *ROOT.glob("book/*.ipynb")]
+    wrong = {page.name: promised(page) - targets() for page in pages}
+    assert not {name: commands for name, commands in wrong.items() if commands}
 
 
 def test_ci_runs_the_command_of_the_readme():

@@ -1,7 +1,8 @@
 """Compares what a run has made with the true masks: nothing else of a run sees them.
 
 Photos without a true mask are left out, so that the maps of a large split are measured on the part
-of it that is annotated (VOC: of 10,582 photos to learn from, 1,464).
+of it that is annotated. (The papers measure on the 1,464 photos of VOC's train split: evaluate that
+split where masks of all 10,582 photos are there.)
 """
 
 from collections.abc import Collection

@@ -102,6 +102,27 @@ def run_stages(
 ) -> Run:
     """Runs the target stages and all that they need, evaluates what there is, and writes the report.
 
+    Takes what `make_stages` takes, and raises what it raises.
+    """
+    run, stages = make_stages(recipe, folder, targets=targets, reuse=reuse, progress=progress)
+    if PartialState().is_main_process:
+        with full_disk_is_said(run.folder):
+            evaluate_run(Work(recipe, run, progress), stages)
+            write_report(run.folder)
+    PartialState().wait_for_everyone()
+    return run
+
+
+def make_stages(
+    recipe: Recipe,
+    folder: str | Path,
+    *,
+    targets: Sequence[str] = tuple(STAGES),
+    reuse: Sequence[str | Path] = (),
+    progress: bool = True,
+) -> tuple[Run, list[str]]:
+    """Runs the target stages and all that they need, and leaves their evaluation to the caller.
+
     Args:
         recipe: what to do.
         folder: of the run; made, or gone on with.
@@ -109,14 +130,18 @@ def run_stages(
         reuse: folders of runs from which finished stages may be taken over.
         progress: show progress bars.
 
+    Returns:
+        The run, and the names of the stages that are done.
+
     Raises:
         InputError: something given cannot be used; nothing half-written is left.
     """
     stages.draw_data(recipe.data, progress)
     photos = photos_fingerprint(recipe)  # unusable photos are found before anything is written
     others = [Run(other) for other in reuse]
-    main = PartialState().is_main_process
-    run = Run.create(folder, recipe, seed=recipe.seed) if main else None
+    run = None
+    if PartialState().is_main_process:
+        run = Run.create(folder, recipe, seed=recipe.seed)
     PartialState().wait_for_everyone()
     work = Work(recipe, run or Run(folder), progress)
     keys, whole = {}, set()
@@ -127,11 +152,7 @@ def run_stages(
             upstream = [keys[need] for need in STAGES[name].needs(recipe)]
             keys[name] = fingerprint(name, STAGES[name].settings(recipe), photos, *upstream)
             run_stage(work, name, keys[name], others, whole)
-        if main:
-            evaluate_run(work, keys)
-            write_report(work.run.folder)
-    PartialState().wait_for_everyone()
-    return work.run
+    return work.run, list(keys)
 
 
 def run_stage(work: Work, name: str, key: str, others: Sequence[Run], whole: set[str]) -> None:

@@ -7,6 +7,7 @@ transparent, and drawn in inks that can be read on white and on black.
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -32,6 +33,7 @@ CLASS_COLOURS = (
     "#a00476",
 )
 BACKGROUND_COLOUR, VOID_COLOUR = "#23272e", "#f2f3f5"
+CARD = "#14171c"  # what photos are shown on, on a white page and on a black one
 INK = "#78818d"  # between black and white: contrast above 3.9 with either
 
 # The methods differ in colour and in the kind of line.
@@ -188,20 +190,21 @@ def example_grid(
         names: the name of each row.
         side: height of a row and width of a column in inches.
     """
-    shape = (len(rows), len(heads))
-    size = (side * shape[1], side * shape[0] + 0.25)
-    figure = Figure(figsize=size, layout="constrained")
+    gap, left, top = 0.05 * side, 0.25 if names else 0.0, 0.3
+    step = side + gap
+    width, height = left + step * len(heads) - gap, top + step * len(rows) - gap
+    figure = Figure(figsize=(width, height))
     figure.patch.set_alpha(0)
-    for y, axes in enumerate(figure.subplots(*shape, squeeze=False)):
-        for x, ax in enumerate(axes):
-            ax.set(xticks=[], yticks=[])
-            ax.set_frame_on(False)
-            if rows[y][x] is not None:
-                ax.imshow(rows[y][x], interpolation="nearest")
-        if names is not None:
-            axes[0].set_ylabel(names[y], color=INK)
-    for ax, head in zip(figure.axes, heads):
-        ax.set_title(head, color=INK, fontsize="medium")
+    for y, x in itertools.product(range(len(rows)), range(len(heads))):
+        corner = (left + x * step) / width, (height - top - y * step - side) / height
+        ax = figure.add_axes((*corner, side / width, side / height), xticks=[], yticks=[])
+        ax.set_frame_on(False)
+        if rows[y][x] is not None:
+            ax.imshow(rows[y][x], interpolation="nearest")
+        if y == 0:
+            ax.set_title(heads[x], color=INK, fontsize="medium", pad=5)
+        if names and x == 0:
+            ax.set_ylabel(names[y], color=INK)
     return figure
 
 

@@ -1,0 +1,1 @@
+"""Checks of the exercises' answers: one module for each chapter."""
