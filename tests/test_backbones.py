@@ -2,7 +2,7 @@ import pytest
 import torch
 import torchvision
 
-from wsss_lib.backbones import ASPP, backbone
+from wsss_lib.backbones import ASPP, NAMES, backbone, fold_norms
 from wsss_lib.layout import InputError
 from wsss_lib.storage import save_state
 
@@ -122,3 +122,21 @@ def test_aspp_is_the_sum_of_its_branches():
         for b, r in zip(aspp.branches, (1, 2))
     )
     torch.testing.assert_close(aspp(x), literal)
+
+
+STRIDES = {"toy": 4, "resnet50": 16, "resnet101": 8, "mobilenet_v2": 16}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@torch.no_grad()
+def test_folding_the_normalisations_changes_nothing_but_the_time(name):
+    net = randomised(backbone(name, output_stride=STRIDES[name], dilated=True).double())
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.weight.uniform_(0.5, 1.5)
+            module.bias.normal_(0, 0.1)
+    image = torch.randn(1, 3, 64, 48, dtype=torch.float64)
+    plain = net(image)
+    folded = fold_norms(net)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    torch.testing.assert_close(folded(image), plain, rtol=1e-9, atol=1e-9)

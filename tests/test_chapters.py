@@ -38,7 +38,6 @@ def shown(monkeypatch):
 
 def curve():
     figure = Figure(figsize=(3, 2))
-    figure.patch.set_alpha(0)
     figure.subplots().plot([0, 1], [0, 1])
     return figure
 

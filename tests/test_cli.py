@@ -2,7 +2,10 @@
 
 import errno
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.small_runs import small_recipe
+from tests.test_house import ROOT
 from wsss_lib import cli, layout, storage
 from wsss_lib.backbones import backbone
 from wsss_lib.layout import ANNOTATIONS, LABELS, MASKS, PHOTOS, SPLITS
@@ -67,6 +71,22 @@ def test_a_stage_runs_only_what_it_needs(wsss, small, tmp_path):
     assert done == ["cam", "classifier"]
 
 
+def test_two_processes_make_one_run(tmp_path):
+    """Each photo is taken care of by one of them; also on a machine without a GPU."""
+    command = "--nproc-per-node 2 -m wsss_lib cam toy-quick --name two --quiet".split()
+    settings = "--data.draw-photos 8 4 2 --classifier.training.epochs 1".split()
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", *command, *settings],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    run = tmp_path / "runs/two"
+    origin = json.loads((run / "provenance.json").read_text())
+    assert origin["processes"] == 2 and "continued" not in origin
+    assert len(list((run / "maps/cam").iterdir())) == 8
+
+
 def test_any_field_of_the_recipe_can_be_given(wsss, small, tmp_path):
     code, *_ = wsss(
         "advcam", "small", "--quiet", "--advcam.steps", 1, "--seeds.source", "cam",
@@ -83,6 +103,9 @@ def test_maps_and_masks_can_be_evaluated(wsss, small):
     code, output, _ = wsss("evaluate", "runs/small/maps/cam", "--data", small, "--threshold", 0.36)
     metrics = json.loads(open("runs/small/metrics.json").read())
     assert code == 0 and f"mIoU {100 * metrics['cam']['miou']:.2f} at threshold 0.36" in output
+    code, output, _ = wsss("evaluate", "runs/small/maps/cam", "--data", small)
+    of_classes = [float(line.split()[-1]) for line in output.splitlines()[1:]]
+    assert np.nanmean(of_classes) == pytest.approx(100 * metrics["cam"]["miou_best"], abs=0.01)
     code, output, _ = wsss("evaluate", "runs/small/pseudo_masks/amn", "--data", small)
     assert code == 0 and f"mIoU {100 * metrics['pseudo_masks']['amn']['miou']:.2f}" in output
     refused(wsss("evaluate", "runs/small/stages", "--data", small), "neither maps")
@@ -110,7 +133,8 @@ def test_help_teaches(wsss):
 
 def test_unknown_words_are_answered_with_the_known_ones(wsss, small):
     refused(wsss("rum", "toy"), "'rum'", "did you mean run?", "evaluate")
-    refused(wsss("run", "voc13"), "'voc13'", "did you mean voc12?", "toy-quick")
+    refused(wsss("run", "voc13"), "'voc13'", "did you mean voc12? There are", "toy-quick")
+    refused(wsss("run", "quite-another"), "'quite-another'. There are", "toy-quick")
     for arguments in (
         ("--advcam.stepz", "3"), ("--advcam.steps", "many"), ("--backbone", "vgg"),
         ("--crf.iterations", "-1"), ("--seeds.cam", "0.1", "0.5"),

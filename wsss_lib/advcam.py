@@ -25,11 +25,11 @@ from wsss_lib.cam import Classifier, map_size, max_normalised, resize
 class Climbing:
     """How a photo is climbed. The defaults are those of the official code on PASCAL VOC 2012.
 
-    The objective of a pair, with scores y and maps A of the current photo, is
+    The objective of a pair, with scores y and response R (a map of logits) of the current photo, is
 
-        sum over views of  y_c - (sum over other classes k of y_k) - lambda * mean(M * |A - A_0|),
+        sum over views of  y_c - (sum over other classes k of y_k) - lambda * mean(M * |R - R_0|),
 
-    where A_0 is the map before the first step and M = 1[A > tau max A] (Eqs. 5 to 8 of the paper).
+    where R_0 is the response before the first step and M = 1[R > tau max R] (Eqs. 5 to 8 of the paper).
     Fields below ``mask_threshold`` are the places where the paper and its code differ.
     """
 

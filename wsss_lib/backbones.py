@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torchvision
 from torch import Tensor, nn
+from torch.nn.utils import fuse_conv_bn_weights
 
 from wsss_lib.layout import InputError
 from wsss_lib.storage import load_state
@@ -196,3 +197,28 @@ def set_output_stride(net: Backbone, output_stride: int, dilated: bool) -> None:
         raise InputError(
             f"this backbone cannot have output stride {output_stride}; its coarsest is {stride}"
         )
+
+
+def fold_norms(model: nn.Module) -> nn.Module:
+    """Folds every batch normalisation into the convolution before it, in place, and returns the model.
+
+    In evaluation mode a normalisation scales and shifts each channel, and so may the convolution itself: the model computes
+    the same function in less time, and can no longer be trained. In all backbones here each normalisation is defined right
+    behind its convolution.
+    """
+    for name, module in list(model.named_modules()):
+        if isinstance(module, nn.Conv2d):
+            convolution = module
+        elif isinstance(module, nn.BatchNorm2d):
+            convolution.weight, convolution.bias = fuse_conv_bn_weights(
+                convolution.weight,
+                convolution.bias,
+                module.running_mean,
+                module.running_var,
+                module.eps,
+                module.weight,
+                module.bias,
+            )
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, nn.Identity())
+    return model

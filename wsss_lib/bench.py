@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from wsss_lib.advcam import Climbing, climb
 from wsss_lib.amn import AMN, per_pixel_loss
-from wsss_lib.backbones import backbone
+from wsss_lib.backbones import backbone, fold_norms
 from wsss_lib.cam import Classifier
 from wsss_lib.deeplab import DeepLabV2, segmentation_loss
 from wsss_lib.training import Training, fit
@@ -77,7 +77,7 @@ def fastest(function: Callable[[], object], repeats: int, device: torch.device) 
 def climbing(asked: Bench, batch: int, device: torch.device) -> dict:
     """Steps a second and arithmetic rate of AdvCAM, each step on a photo and its mirror image."""
     net = backbone("resnet50", output_stride=16, frozen_norm=True)
-    model = Classifier(net, CLASSES).to(device).eval()
+    model = fold_norms(Classifier(net, CLASSES).to(device).eval())
     image = torch.randn(batch, 3, *asked.size, device=device)
     classes = torch.arange(batch, device=device) % CLASSES
     tags = nn.functional.one_hot(classes, CLASSES).float()

@@ -34,12 +34,16 @@ def home() -> Path:
     return Path("..") if Path("../_toc.yml").exists() else Path()
 
 
-def book_recipe() -> Recipe:
-    """The toy recipe on the photos of the book."""
+def book_recipe(masks_from: tuple[str, ...] = ("amn",)) -> Recipe:
+    """The toy recipe on the photos of the book; ``masks_from``: the sources of its pseudo-masks."""
     recipe = toy(DATA_SEED)
-    data = replace(recipe.data, root=str(home() / "data" / "book"))
-    segmenter = replace(recipe.segmenter, supervised=False)
-    return replace(recipe, data=data, seed=DATA_SEED, segmenter=segmenter)
+    return replace(
+        recipe,
+        data=replace(recipe.data, root=str(home() / "data" / "book")),
+        seed=DATA_SEED,
+        pseudo_masks=replace(recipe.pseudo_masks, sources=masks_from),
+        segmenter=replace(recipe.segmenter, supervised=False),
+    )
 
 
 def prepare(*stages: str, recipe: Recipe | None = None, name: str = "book") -> Work:
@@ -91,6 +95,7 @@ def show(figure: Figure, *, photos: bool = False) -> None:
         margin = {"bbox_inches": "tight", "pad_inches": 0.12}
         options = {"format": "jpeg", "pil_kwargs": {"quality": 85}, **margin}
     else:
+        figure.patch.set_alpha(0)
         options = {"format": "png", "metadata": {"Software": None}}
     figure.savefig(file, dpi=DOTS_PER_INCH, **options)
     display(Image(file.getvalue(), format=options["format"]))

@@ -117,7 +117,7 @@ def known(word: str, words: Sequence[str], kind: str) -> str:
     if word in words:
         return word
     near = difflib.get_close_matches(word, words, n=1)
-    guess = f"; did you mean {near[0]}?" if near else ""
+    guess = f"; did you mean {near[0]}?" if near else "."
     raise InputError(f"there is no {kind} {word!r}{guess} There are: {', '.join(words)}")
 
 
@@ -176,9 +176,9 @@ def evaluate(arguments: list[str]) -> None:
         raise InputError(f"{asked.data} has no true masks for the split {asked.split}")
     there = {file.suffix: file for file in asked.folder.glob("*.*")}
     if ".npz" in there:
-        figures = describe_sweep(
-            sweep_maps(asked.folder, photos.tagged()), asked.threshold or 0.0, photos.names
-        )
+        sweep = sweep_maps(asked.folder, photos.tagged())
+        threshold = sweep.best()[0] if asked.threshold is None else asked.threshold
+        figures = describe_sweep(sweep, threshold, photos.names)
         print(
             f"best mIoU {100 * figures['miou_best']:.2f} at threshold {figures['threshold_best']:.3f}"
         )

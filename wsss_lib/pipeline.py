@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
@@ -136,6 +137,7 @@ def make_stages(
     Raises:
         InputError: something given cannot be used; nothing half-written is left.
     """
+    join_processes()
     stages.draw_data(recipe.data, progress)
     photos = photos_fingerprint(recipe)  # unusable photos are found before anything is written
     others = [Run(other) for other in reuse]
@@ -153,6 +155,12 @@ def make_stages(
             keys[name] = fingerprint(name, STAGES[name].settings(recipe), photos, *upstream)
             run_stage(work, name, keys[name], others, whole)
     return work.run, list(keys)
+
+
+def join_processes() -> None:
+    """Has the processes that torchrun started, if it did, work together, on GPUs or on CPUs."""
+    gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    PartialState(cpu=not gpu)  # without a GPU it would take each process for the only one
 
 
 def run_stage(work: Work, name: str, key: str, others: Sequence[Run], whole: set[str]) -> None:

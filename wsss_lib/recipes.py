@@ -48,7 +48,7 @@ def toy(data_seed: int = 0, photos: tuple[int, int, int] = (600, 300, 100)) -> R
             regularization=10,
             regularization_unit="mean",
             scales=(1.0,),
-            batch_size=32,
+            batch_size=16,
         ),
         crf=DenseCRF(gaussian_sxy=2, bilateral_sxy=25, bilateral_srgb=8),
         thresholds=Thresholds(cam=0.36, advcam=0.43, amn=0.46),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from wsss_lib import toy
 from wsss_lib.advcam import advcam
 from wsss_lib.amn import AMN, amn_maps, label_probability, per_pixel_loss
-from wsss_lib.backbones import Backbone, backbone
+from wsss_lib.backbones import Backbone, backbone, fold_norms
 from wsss_lib.cam import Classifier, cam, classification_loss
 from wsss_lib.crf import refine
 from wsss_lib.data import MaskedPhotos, read_mask
@@ -67,7 +67,7 @@ def make_cam(work: Work) -> dict:
 def make_advcam(work: Work) -> dict:
     """AdvCAM of every tagged training photo."""
     stage, photos = work.recipe.advcam, work.photos("train").tagged()
-    model = learned_classifier(work, photos.num_classes)
+    model = fold_norms(learned_classifier(work, photos.num_classes))
     half = stage.precision == "bf16"
 
     def maps(image_BCHW: Tensor, tag_BK: Tensor, indices: list[int]) -> Tensor:

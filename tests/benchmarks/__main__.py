@@ -1,22 +1,25 @@
-"""Runs every benchmark of this folder: `make bench`. Prints JSON; fails where a ratio is below its bar."""
+"""Runs every benchmark of this folder: `make bench`. Writes book/results/bench.json; fails where a ratio is below its bar."""
 
 import importlib
 import json
-import platform
 import sys
 from pathlib import Path
 
-import torch
+from wsss_lib.provenance import provenance
+from wsss_lib.storage import write_json
+
+HERE = Path(__file__).parent
+RESULTS = HERE.parents[1] / "book" / "results" / "bench.json"
 
 
 def main() -> None:
     """Runs them one after the other, so that none disturbs another."""
-    results = {"machine": platform.platform(), "threads": torch.get_num_threads()}
-    for file in sorted(Path(__file__).parent.glob("[a-z]*.py")):
+    measured = {}
+    for file in sorted(HERE.glob("[a-z]*.py")):
         print(f"{file.stem} ...", file=sys.stderr)
-        results[file.stem] = importlib.import_module(f"tests.benchmarks.{file.stem}").benchmark()
-    print(json.dumps(results, indent=1))
-    measured = {name: value for name, value in results.items() if isinstance(value, dict)}
+        measured[file.stem] = importlib.import_module(f"tests.benchmarks.{file.stem}").benchmark()
+    write_json(RESULTS, {**provenance(), "command": "make bench", **measured})
+    print(json.dumps(measured, indent=1))
     slow = [name for name, value in measured.items() if value["ratio"] < (value["bar"] or 0)]
     if slow:
         sys.exit(f"below the bar: {', '.join(slow)}")

@@ -11,7 +11,7 @@ import torch
 
 from tests.literal_advcam import official
 from wsss_lib.advcam import Climbing, climb
-from wsss_lib.backbones import backbone
+from wsss_lib.backbones import backbone, fold_norms
 from wsss_lib.cam import Classifier
 
 HEIGHT, WIDTH = 240, 320
@@ -43,7 +43,7 @@ def peak_memory() -> dict:
 
 def climb_three() -> None:
     """Prints the resident memory before and at the peak of three climbs."""
-    model, photo = classifier(), torch.randn(1, 3, 375, 500).expand(3, -1, -1, -1)
+    model, photo = fold_norms(classifier()), torch.randn(1, 3, 375, 500).expand(3, -1, -1, -1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     climb(model, photo, torch.arange(3), torch.eye(20)[:3], Climbing(steps=2))
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -58,7 +58,8 @@ def benchmark() -> dict:
     def literal(steps):
         return seconds(lambda: official(model, photo, 5, steps=steps))
 
-    fast_model = classifier().to(memory_format=torch.channels_last)  # as `wsss_lib.stages` does
+    # both as `wsss_lib.stages` does
+    fast_model = fold_norms(classifier().to(memory_format=torch.channels_last))
 
     def lean(steps):
         return seconds(lambda: climb(fast_model, photo[None], one, tags, Climbing(steps=steps)))

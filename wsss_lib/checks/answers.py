@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -87,3 +87,37 @@ def close(one: Tensor | float, other: Tensor | float, tolerance: float = 1e-4) -
     """Whether two answers are equal up to rounding."""
     pair = torch.as_tensor(one, dtype=torch.float64), torch.as_tensor(other, dtype=torch.float64)
     return torch.allclose(*pair, rtol=tolerance, atol=tolerance)
+
+
+def hint_for(
+    answer: Tensor | float,
+    mistakes: Mapping[str, Tensor | float | Sequence[Tensor | float]],
+    tolerance: float = 1e-5,
+) -> str | None:
+    """The hint of the mistake that gives this answer, if there is one.
+
+    Args:
+        answer: a wrong one.
+        mistakes: for each hint the answer, or the answers, of those who need it.
+        tolerance: tighter than for right answers, so that no hint is given by coincidence.
+    """
+    for hint, values in mistakes.items():
+        values = values if isinstance(values, (tuple, list)) else [values]
+        if any(close(answer, value, tolerance) for value in values):
+            return hint
+    return None
+
+
+def is_nan(answer: object) -> bool:
+    """Whether the answer is a single number that is none."""
+    try:
+        return math.isnan(float(answer))
+    except (TypeError, ValueError, RuntimeError):
+        return False
+
+
+def fresh_generator() -> torch.Generator:
+    """Random numbers that differ from call to call and leave the notebook's own alone."""
+    generator = torch.Generator()
+    generator.seed()
+    return generator

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from wsss_lib.checks.answers import WrongAnswer, called, close, number, right, tensor
+from wsss_lib.checks.answers import (
+    WrongAnswer,
+    called,
+    close,
+    fresh_generator,
+    hint_for,
+    number,
+    right,
+    tensor,
+)
 from wsss_lib.layout import VOID
 from wsss_lib.metrics import confusion_matrix, iou_per_class
 from wsss_lib.seeds import labels_from_map
@@ -185,22 +194,3 @@ def two_masks(H: int, W: int, L: int, generator: torch.Generator) -> tuple[Tenso
     truth[L:][torch.rand(H * W - L, generator=generator) < 0.15] = VOID
     place = torch.randperm(H * W, generator=generator)
     return truth[place].view(H, W), prediction[place].view(H, W)
-
-
-def fresh_generator() -> torch.Generator:
-    """Random numbers that differ from call to call and leave the notebook's own alone."""
-    generator = torch.Generator()
-    generator.seed()
-    return generator
-
-
-def hint_for(
-    answer: Tensor | float,
-    mistakes: Mapping[str, Sequence[Tensor | float]],
-    tolerance: float = 1e-5,
-) -> str | None:
-    """The hint of the mistake that gives this answer, if there is one."""
-    for hint, values in mistakes.items():
-        if any(close(answer, value, tolerance) for value in values):
-            return hint
-    return None

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from wsss_lib.cam import max_normalised
-from wsss_lib.checks.answers import WrongAnswer, called, close, number, right, tensor
+from wsss_lib.checks.answers import (
+    WrongAnswer,
+    called,
+    close,
+    fresh_generator,
+    hint_for,
+    number,
+    right,
+    tensor,
+)
 from wsss_lib.metrics import average_precision
-
-HINT_TOLERANCE = 1e-5  # tighter than for right answers, so that no hint is given by coincidence
 
 
 def check_cam(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -200,23 +207,6 @@ def mistakes_in_average_precision(
     }
 
 
-def fresh_generator() -> torch.Generator:
-    """Random numbers that differ from call to call and leave the notebook's own alone."""
-    generator = torch.Generator()
-    generator.seed()
-    return generator
-
-
 def normalised(map_hw: Tensor) -> Tensor:
     """One map, divided by its maximum."""
     return max_normalised(map_hw[None])[0]
-
-
-def hint_for(
-    answer: Tensor | float, mistakes: Mapping[str, tuple[Tensor | float, ...]]
-) -> str | None:
-    """The hint of the mistake that gives this answer, if there is one."""
-    for hint, values in mistakes.items():
-        if any(close(answer, value, HINT_TOLERANCE) for value in values):
-            return hint
-    return None

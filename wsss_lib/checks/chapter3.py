@@ -9,9 +9,16 @@ from torch import Tensor
 
 from wsss_lib.advcam import Climbing, stepped
 from wsss_lib.augmentation import STD
-from wsss_lib.checks.answers import WrongAnswer, called, close, number, right, tensor
-
-HINT_TOLERANCE = 1e-5  # tighter than for right answers, so that no hint is given by coincidence
+from wsss_lib.checks.answers import (
+    WrongAnswer,
+    called,
+    close,
+    fresh_generator,
+    hint_for,
+    number,
+    right,
+    tensor,
+)
 
 
 def check_step(answer: Callable[[Tensor, Tensor, float], Tensor]) -> None:
@@ -247,18 +254,3 @@ def check_largest_change(answer: object) -> None:
         "That is not it. How many steps lie behind the last map? How far does one step move the value "
         "that moves most, in normalised units? And how many grey levels is one such unit?"
     )
-
-
-def fresh_generator() -> torch.Generator:
-    """Random numbers that differ from call to call and leave the notebook's own alone."""
-    generator = torch.Generator()
-    generator.seed()
-    return generator
-
-
-def hint_for(answer: Tensor, mistakes: Mapping[str, tuple[Tensor, ...]]) -> str | None:
-    """The hint of the mistake that gives this answer, if there is one."""
-    for hint, values in mistakes.items():
-        if any(close(answer, value, HINT_TOLERANCE) for value in values):
-            return hint
-    return None

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from wsss_lib.advcam import discriminative_mask, score_signs
-from wsss_lib.checks.answers import WrongAnswer, called, close, number, right, tensor
+from wsss_lib.checks.answers import (
+    WrongAnswer,
+    called,
+    close,
+    fresh_generator,
+    hint_for,
+    number,
+    right,
+    tensor,
+)
 
 
 def check_pull(answer: Callable[[Tensor, Tensor, float, float], Tensor]) -> None:
@@ -16,7 +25,7 @@ def check_pull(answer: Callable[[Tensor, Tensor, float, float], Tensor]) -> None
 
     Args:
         answer: takes ``map_Phw``, ``start_Phw``, tau and lambda; returns ``pull_Phw``, the derivative
-            of ``mean(A) - lambda * mean(M |A - A_0|)`` of each map with respect to its cells, times
+            of ``mean(R) - lambda * mean(M |R - R_0|)`` of each map with respect to its cells, times
             their number.
 
     Raises:
@@ -203,18 +212,3 @@ def check_signs(answer: Callable[[int, Tensor], Tensor]) -> None:
 def is_one_of(value: float, others: Sequence[float]) -> bool:
     """Whether a number is one of several, up to rounding, however small they are."""
     return any(abs(value / other - 1) < 1e-5 for other in others)
-
-
-def fresh_generator() -> torch.Generator:
-    """Random numbers that differ from call to call and leave the notebook's own alone."""
-    generator = torch.Generator()
-    generator.seed()
-    return generator
-
-
-def hint_for(answer: Tensor, mistakes: Mapping[str, Sequence[Tensor]]) -> str | None:
-    """The hint of the mistake that gives this answer, if there is one."""
-    for hint, values in mistakes.items():
-        if any(close(answer, value) for value in values):
-            return hint
-    return None

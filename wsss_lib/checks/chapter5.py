@@ -8,7 +8,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from wsss_lib.checks.answers import WrongAnswer, called, close, refuse_blank, right, tensor
+from wsss_lib.checks.answers import (
+    WrongAnswer,
+    called,
+    close,
+    fresh_generator,
+    refuse_blank,
+    right,
+    tensor,
+)
 from wsss_lib.crf import DenseCRF
 from wsss_lib.layout import VOID
 from wsss_lib.seeds import confident
@@ -85,7 +93,7 @@ def check_scaled(scaled: Callable[[DenseCRF, float], DenseCRF]) -> None:
         WrongAnswer: they do not; the message is a hint.
     """
     for _ in range(2):
-        draw = torch.rand(6, generator=_generator()).tolist()
+        draw = torch.rand(6, generator=fresh_generator()).tolist()
         crf = DenseCRF(
             gaussian_sxy=1 + 4 * draw[0],
             gaussian_compat=2 + 3 * draw[1],
@@ -129,16 +137,9 @@ def _compare_settings(crf: DenseCRF, answer: DenseCRF, factor: float) -> None:
             raise WrongAnswer(f"{field.name} should stay as it was.")
 
 
-def _generator() -> torch.Generator:
-    """Random numbers that differ every time, and leave the learner's own alone."""
-    generator = torch.Generator()
-    generator.seed()
-    return generator
-
-
 def _scene(labels: int, pixels: int) -> tuple[Tensor, Tensor, Tensor, float]:
     """A random state of the field: probabilities, unary, kernel, weight."""
-    generator = _generator()
+    generator = fresh_generator()
     options = {"dtype": torch.float64, "generator": generator}
     q_Ln = torch.softmax(torch.randn(labels, pixels, **options), dim=0)
     unary_Ln = -torch.log_softmax(torch.randn(labels, pixels, **options), dim=0)
@@ -218,7 +219,7 @@ def _wrong_updates(
 
 def _two_label_maps(size_HW: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Random label maps in which every case occurs."""
-    generator = _generator()
+    generator = fresh_generator()
     number = size_HW[0] * size_HW[1]
     cases = [(0, 0), (0, 1), (0, 3), (2, 2), (3, 3), (2, 0), (1, 3)]  # (high, low)
     more = torch.randint(len(cases), (number - len(cases),), generator=generator)

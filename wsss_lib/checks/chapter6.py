@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from wsss_lib.amn import masked_mean
-from wsss_lib.checks.answers import WrongAnswer, called, close, number, right, tensor
+from wsss_lib.checks.answers import (
+    WrongAnswer,
+    called,
+    close,
+    fresh_generator,
+    hint_for,
+    is_nan,
+    number,
+    right,
+    tensor,
+)
 from wsss_lib.layout import VOID
 
 
@@ -106,14 +116,6 @@ def check_balanced_loss(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
     right("Both halves weigh the same, void is in neither, and a missing half counts as zero.")
 
 
-def is_nan(result: object) -> bool:
-    """Whether the answer is a single nan."""
-    try:
-        return math.isnan(float(result))
-    except (TypeError, ValueError, RuntimeError):
-        return False
-
-
 def label_batches(generator: torch.Generator) -> list[Tensor]:
     """Seeds of several shapes: with void, without void, without foreground or background, all void."""
 
@@ -204,18 +206,3 @@ def check_smoothing_for(answer: Callable[[float, int], float]) -> None:
                     "for epsilon."
                 )
     right("Without a lead all labels are alike: epsilon is then (L - 1) / L.")
-
-
-def fresh_generator() -> torch.Generator:
-    """Random numbers that differ from call to call and leave the notebook's own alone."""
-    generator = torch.Generator()
-    generator.seed()
-    return generator
-
-
-def hint_for(answer: Tensor | float, mistakes: Mapping[str, Tensor | float]) -> str | None:
-    """The hint of the mistake that gives this answer, if there is one."""
-    for hint, value in mistakes.items():
-        if close(answer, value):
-            return hint
-    return None

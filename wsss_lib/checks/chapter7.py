@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from wsss_lib.amn import absent_foreground
-from wsss_lib.checks.answers import WrongAnswer, called, close, number, right, tensor
+from wsss_lib.checks.answers import (
+    WrongAnswer,
+    called,
+    close,
+    fresh_generator,
+    hint_for,
+    is_nan,
+    number,
+    right,
+    tensor,
+)
 
 
 def check_conditioning(answer: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> None:
@@ -152,14 +162,6 @@ def refuse_wrong_share(answer: Callable, label_hw: Tensor, tag_K: Tensor) -> Non
     )
 
 
-def is_nan(result: object) -> bool:
-    """Whether the answer is a single nan."""
-    try:
-        return float(result) != float(result)
-    except (TypeError, ValueError, RuntimeError):
-        return False
-
-
 def check_held(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
     """Exercise 7.4: a softmax over the background and the tagged classes alone.
 
@@ -229,20 +231,3 @@ def mistakes_in_holding(probability_BLhw: Tensor, tag_BK: Tensor) -> dict[str, S
         ],
         "These are the probabilities as they were: the tags have no effect.": [probability_BLhw],
     }
-
-
-def fresh_generator() -> torch.Generator:
-    """Random numbers that differ from call to call and leave the notebook's own alone."""
-    generator = torch.Generator()
-    generator.seed()
-    return generator
-
-
-def hint_for(
-    answer: Tensor | float, mistakes: Mapping[str, Sequence[Tensor | float]]
-) -> str | None:
-    """The hint of the mistake that gives this answer, if there is one."""
-    for hint, values in mistakes.items():
-        if any(close(answer, value) for value in values):
-            return hint
-    return None
