@@ -9,6 +9,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from wsss_lib import layout
@@ -77,3 +78,11 @@ def prepare_voc() -> ModuleType:
 @pytest.fixture(scope="session")
 def prepare_folder() -> ModuleType:
     return data_script("prepare_folder")
+
+
+@pytest.fixture
+def same_inputs(monkeypatch):
+    """Checks try answers on inputs that do not change: two mistakes may agree by coincidence."""
+    for number in range(1, 9):
+        name = f"wsss_lib.checks.chapter{number}.fresh_generator"
+        monkeypatch.setattr(name, lambda: torch.Generator().manual_seed(0), raising=False)

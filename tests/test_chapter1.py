@@ -8,13 +8,6 @@ from wsss_lib.checks import chapter1
 from wsss_lib.checks.answers import WrongAnswer
 from wsss_lib.checks.chapter1 import check_iou, check_precision_recall, check_threshold_labels
 
-
-@pytest.fixture
-def same_inputs(monkeypatch):
-    """Inputs that do not change: two mistakes may give one answer by coincidence."""
-    monkeypatch.setattr(chapter1, "fresh_generator", lambda: torch.Generator().manual_seed(0))
-
-
 # intersection over union
 
 

@@ -9,13 +9,6 @@ from wsss_lib.checks import chapter2
 from wsss_lib.checks.answers import WrongAnswer
 from wsss_lib.checks.chapter2 import check_average_precision, check_cam, check_fuse
 
-
-@pytest.fixture
-def same_inputs(monkeypatch):
-    """Inputs that do not change: two mistakes may give one number by coincidence, and so the other's hint."""
-    monkeypatch.setattr(chapter2, "fresh_generator", lambda: torch.Generator().manual_seed(0))
-
-
 # class activation maps
 
 
