@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from wsss_lib.advcam import climb
+from wsss_lib.backbones import fold_norms
 from wsss_lib.cam import cam, max_normalised
 from wsss_lib.data import MaskedPhotos
 from wsss_lib.evaluation import with_truth
@@ -106,7 +107,7 @@ def climbing_curves(work: Work) -> dict:
         "lambda x3": replace(usual, regularization=3 * usual.regularization),
         "xi / 2": replace(usual, step_size=usual.step_size / 2),
     }
-    model = learned_classifier(work, photos.num_classes)
+    model = fold_norms(learned_classifier(work, photos.num_classes))
     tags = photos.tags_NK.float()
     image = work.images(photos, list(range(len(photos))))
     photo_P, class_P = tags.nonzero(as_tuple=True)
