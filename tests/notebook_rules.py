@@ -236,7 +236,7 @@ def sections(notebook: Notebook) -> list[str]:
 
 def exercises(notebook: Notebook) -> list[str]:
     """Four to six, numbered, each with a folded solution; two or more call a check."""
-    if not notebook.teaches():
+    if notebook.number() is None:
         return []
     parts = exercise_parts(notebook)
     heads = [head for head, _ in parts]

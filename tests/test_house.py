@@ -24,7 +24,7 @@ GROUND_FLOOR = (
 )
 METHODS = "cam advcam crf mean_field lattice seeds amn deeplab psa irn random_walk cct localization"
 APPARATUS = "recipes runs plots report report_examples explorers answers " + " ".join(
-    f"chapter{number}" for number in range(1, 9)
+    f"chapter{number}" for number in range(1, 10)
 )
 FLOORS = [
     GROUND_FLOOR.split(),

@@ -72,7 +72,7 @@ def test_no_chapter_is_left_out_of_the_book():
     assert {file.stem for file in FILES} == set(CHAPTERS)
 
 
-@pytest.mark.parametrize("number", range(1, 9))
+@pytest.mark.parametrize("number", range(1, 10))
 def test_every_chapter_has_checks_and_they_have_tests(number):
     assert (ROOT / f"wsss_lib/checks/chapter{number}.py").is_file()
     assert (ROOT / f"tests/test_chapter{number}.py").is_file()
