@@ -23,8 +23,7 @@ from evidence import RUNS as EVIDENCE
 from evidence import recipes as evidence_recipes
 from torch import Tensor, nn
 
-from wsss_lib.amn import AMN, amn_maps, label_probability, per_pixel_loss
-from wsss_lib.data import Photos
+from wsss_lib.amn import AMN, amn_maps, label_probability
 from wsss_lib.evaluation import (
     describe_sweep,
     measure_absent_foreground,
@@ -32,14 +31,13 @@ from wsss_lib.evaluation import (
     sweep_maps,
     with_truth,
 )
-from wsss_lib.layout import write_mask
 from wsss_lib.pipeline import make_stages
 from wsss_lib.provenance import provenance
 from wsss_lib.runs import Run
 from wsss_lib.seeds import pseudo_mask
 from wsss_lib.settings import Recipe
-from wsss_lib.stages import learned_classifier, make_pseudo_masks, pretrained
-from wsss_lib.storage import atomic, read_json, write_json
+from wsss_lib.stages import learn_amn, make_pseudo_masks, new_amn
+from wsss_lib.storage import read_json, write_json
 from wsss_lib.work import Work, same_size_batches
 
 RUNS = Path("runs/ablations")
@@ -164,45 +162,14 @@ def measure_variant(seed: int, name: str) -> None:
 
 
 def make_variant(work: Work, variant: Variant) -> None:
-    """Trains AMN as `wsss_lib.stages.make_amn` does, but from other gains or told other tags."""
-    stage, photos = work.recipe.amn, work.photos("train").tagged()
+    """Trains AMN from other gains, or told other tags."""
     torch.manual_seed(work.recipe.seed)
-    model = new_network(work, photos)
+    model = new_amn(work, work.photos("train").num_classes)
     begin_gain(model, variant.start)
-
-    def told(tag_BK: Tensor) -> Tensor:
-        return torch.ones_like(tag_BK) if variant.all_ones else tag_BK
-
-    def loss(model: nn.Module, batch: dict) -> Tensor:
-        logit_BLhw = model(batch["image"], told(batch["tags"]))
-        return per_pixel_loss(
-            logit_BLhw, batch["mask"], smoothing=variant.smoothing, balanced=variant.balanced
-        )
-
-    model = work.train("amn", model, loss, photos.with_masks(work.run.seeds), stage)
-
-    def maps(image_BCHW: Tensor, tag_BK: Tensor, indices: list[int]) -> Tensor:
-        probability_BLhw = label_probability(model, image_BCHW, told(tag_BK), stage.scales)
-        for i, label_hw in zip(indices, probability_BLhw.argmax(dim=1).cpu()):
-            with atomic(work.run.amn_labels / f"{photos.ids[i]}.png") as aside:
-                write_mask(aside, label_hw)
-        return amn_maps(probability_BLhw, tag_BK)
-
-    work.write_maps("amn", photos, same_size_batches(photos, stage.batch_size), maps)
-
-
-def new_network(work: Work, photos: Photos) -> AMN:
-    """AMN before its training, on the backbone of the classifier."""
-    stage = work.recipe.amn
-    net = pretrained(work, stage)
-    net.load_state_dict(learned_classifier(work, photos.num_classes).backbone.state_dict())
-    return AMN(
-        net,
-        photos.num_classes,
-        rates=stage.rates,
-        condition_stage=stage.condition_stage,
-        dropout=stage.dropout,
-    )
+    if variant.all_ones:
+        learn_amn(work, model, told=torch.ones_like)
+    else:
+        learn_amn(work, model)
 
 
 def begin_gain(model: AMN, start: str) -> None:
@@ -253,7 +220,7 @@ def measure_refined(work: Work) -> dict:
 def measure_held(work: Work, cam_best: float) -> dict:
     """What the maps are worth if the softmax is taken over the background and the tagged classes alone."""
     photos = work.photos("train").tagged()
-    model = trained_network(work, photos)
+    model = trained_network(work)
 
     def maps(image_BCHW: Tensor, tag_BK: Tensor, indices: list[int]) -> Tensor:
         probability_BLhw = label_probability(model, image_BCHW, tag_BK, work.recipe.amn.scales)
@@ -268,15 +235,15 @@ def measure_held(work: Work, cam_best: float) -> dict:
     return {**measure_maps(held, "amn", cam_best), **measure_refined(held)}
 
 
-def trained_network(work: Work, photos: Photos) -> AMN:
+def trained_network(work: Work) -> AMN:
     """AMN after its training."""
-    model = new_network(work, photos)
+    model = new_amn(work, work.photos("train").num_classes)
     return work.train("amn", model, None, None, work.recipe.amn)  # trained already: this loads it
 
 
 def measure_gain(work: Work) -> dict:
     """How far the tags can move a gain: the mean size of its weights, beside that of its biases."""
-    model = trained_network(work, work.photos("train").tagged())
+    model = trained_network(work)
     if model.condition_stage is None:
         return {}
     return {

@@ -24,9 +24,8 @@ from wsss_lib.work import Work
 
 DATA_SEED = 7  # nothing was tuned on the photos of this seed
 DOTS_PER_INCH = 110
-QUIET = (
-    "WSSS_QUIET"  # an environment variable: no progress bars, so that a page is the same every time
-)
+# An environment variable: no progress bars, so that a page is the same every time.
+QUIET = "WSSS_QUIET"
 
 
 def home() -> Path:

@@ -4,6 +4,7 @@ A stage gets a `Work` and returns what it measured. It may be killed at any mome
 it makes only what is missing. No stage but `make_supervised` sees a true mask.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -95,21 +96,40 @@ def make_seeds(work: Work) -> dict:
 
 def make_amn(work: Work) -> dict:
     """Trains AMN on the seeds and makes its maps of every tagged training photo."""
-    stage, photos = work.recipe.amn, work.photos("train").tagged()
     torch.manual_seed(work.recipe.seed)
+    learn_amn(work, new_amn(work, work.photos("train").num_classes))
+    return {}
+
+
+def new_amn(work: Work, num_classes: int) -> AMN:
+    """AMN before its training."""
+    stage = work.recipe.amn
     net = pretrained(work, stage)
     if stage.start == "classifier":
-        net.load_state_dict(learned_classifier(work, photos.num_classes).backbone.state_dict())
-    model = AMN(
+        net.load_state_dict(learned_classifier(work, num_classes).backbone.state_dict())
+    return AMN(
         net,
-        photos.num_classes,
+        num_classes,
         rates=stage.rates,
         condition_stage=stage.condition_stage,
         dropout=stage.dropout,
     )
 
+
+def learn_amn(
+    work: Work, model: AMN, told: Callable[[Tensor], Tensor] = lambda tag_BK: tag_BK
+) -> None:
+    """Trains a network on the seeds and writes its labels and maps.
+
+    Args:
+        work: the run.
+        model: see `new_amn`.
+        told: what the network is told, given ``tag_BK``; always the tags, but for experiments.
+    """
+    stage, photos = work.recipe.amn, work.photos("train").tagged()
+
     def loss(model: nn.Module, batch: dict) -> Tensor:
-        logit_BLhw = model(batch["image"], batch["tags"])
+        logit_BLhw = model(batch["image"], told(batch["tags"]))
         return per_pixel_loss(
             logit_BLhw, batch["mask"], smoothing=stage.smoothing, balanced=stage.balanced
         )
@@ -117,7 +137,7 @@ def make_amn(work: Work) -> dict:
     model = work.train("amn", model, loss, photos.with_masks(work.run.seeds), stage)
 
     def maps(image_BCHW: Tensor, tag_BK: Tensor, indices: list[int]) -> Tensor:
-        probability_BLhw = label_probability(model, image_BCHW, tag_BK, stage.scales)
+        probability_BLhw = label_probability(model, image_BCHW, told(tag_BK), stage.scales)
         ids = [photos.ids[i] for i in indices]
         for id, label_hw in zip(ids, probability_BLhw.argmax(dim=1).cpu()):
             with atomic(work.run.amn_labels / f"{id}.png") as aside:
@@ -129,7 +149,6 @@ def make_amn(work: Work) -> dict:
         return amn_maps(probability_BLhw, tag_BK, gate_BHW)
 
     work.write_maps("amn", photos, same_size_batches(photos, stage.batch_size), maps)
-    return {}
 
 
 def make_pseudo_masks(work: Work) -> dict:
