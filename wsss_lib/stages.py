@@ -116,9 +116,7 @@ def new_amn(work: Work, num_classes: int) -> AMN:
     )
 
 
-def learn_amn(
-    work: Work, model: AMN, told: Callable[[Tensor], Tensor] = lambda tag_BK: tag_BK
-) -> None:
+def learn_amn(work: Work, model: AMN, told: Callable[[Tensor], Tensor] = nn.Identity()) -> None:
     """Trains a network on the seeds and writes its labels and maps.
 
     Args:
