@@ -166,10 +166,7 @@ def make_variant(work: Work, variant: Variant) -> None:
     torch.manual_seed(work.recipe.seed)
     model = new_amn(work, work.photos("train").num_classes)
     begin_gain(model, variant.start)
-    if variant.all_ones:
-        learn_amn(work, model, told=torch.ones_like)
-    else:
-        learn_amn(work, model)
+    learn_amn(work, model, told=torch.ones_like if variant.all_ones else None)
 
 
 def begin_gain(model: AMN, start: str) -> None:

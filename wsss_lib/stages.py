@@ -116,15 +116,16 @@ def new_amn(work: Work, num_classes: int) -> AMN:
     )
 
 
-def learn_amn(work: Work, model: AMN, told: Callable[[Tensor], Tensor] = nn.Identity()) -> None:
+def learn_amn(work: Work, model: AMN, told: Callable[[Tensor], Tensor] | None = None) -> None:
     """Trains a network on the seeds and writes its labels and maps.
 
     Args:
         work: the run.
         model: see `new_amn`.
-        told: what the network is told, given ``tag_BK``; always the tags, but for experiments.
+        told: for experiments, what the network is told, given ``tag_BK``; ``None``: the tags.
     """
     stage, photos = work.recipe.amn, work.photos("train").tagged()
+    told = told or nn.Identity()
 
     def loss(model: nn.Module, batch: dict) -> Tensor:
         logit_BLhw = model(batch["image"], told(batch["tags"]))
