@@ -33,6 +33,8 @@ import importlib.util
 
 if importlib.util.find_spec("wsss_lib") is None:
 """
+# What the package needs and a machine with PyTorch may lack; torch and numpy stay as they are there.
+NEEDED = ("accelerate", "filelock", "safetensors", "tqdm", "tyro")
 UNKNOWN = """\
     raise ImportError("wsss_lib is not installed here: the README of the book says how")"""
 FETCH = """\
@@ -45,7 +47,10 @@ FETCH = """\
         git = ["git", "-c", "advice.detachedHead=false", "clone", "-q", "--depth", "1"]
         subprocess.run([*git, "--branch", "{ref}", url, "wsss-{ref}"], check=True)
     os.chdir("wsss-{ref}/book")
-    sys.path.insert(0, os.path.abspath(".."))"""
+    sys.path.insert(0, os.path.abspath(".."))
+    missing = [name for name in {needed} if importlib.util.find_spec(name) is None]
+    if missing:
+        subprocess.run([sys.executable, "-m", "pip", "install", "-q", *missing], check=True)"""
 
 
 def known(config: str) -> tuple[str, str]:
@@ -87,7 +92,8 @@ def on_colab(name: str, url: str, ref: str) -> str:
 
 def setup_cell(url: str, ref: str) -> str:
     """The first code cell of every notebook."""
-    return SETUP + (FETCH.format(url=url, ref=ref) if url else UNKNOWN)
+    needed = "({})".format(", ".join(f'"{name}"' for name in NEEDED))
+    return SETUP + (FETCH.format(url=url, ref=ref, needed=needed) if url else UNKNOWN)
 
 
 def title_cell(text: str, name: str, url: str, ref: str) -> str:

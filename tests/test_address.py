@@ -2,12 +2,18 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+try:
+    import tomllib
+except ImportError:  # Python 3.10
+    from pip._vendor import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
 URL, REF = "https://github.com/somebody/wsss-book", "v0.1.0"
@@ -131,13 +137,20 @@ def run(code, folder):
 
 
 @pytest.fixture
-def published(tmp_path):
-    """A repository with a package and a tag."""
+def lacking():
+    """What the machine of a test does not have."""
+
+
+@pytest.fixture
+def published(tmp_path, lacking):
+    """A repository with a package and a tag, all that the package needs, and a pip that writes down its errand."""
     origin = tmp_path / "origin"
     for name, text in {
         "wsss_lib/__init__.py": "number = 7",
         "book/01.ipynb": "{}",
+        "book/pip.py": "import sys\nopen('installed', 'a').write(' '.join(sys.argv[1:]))",
         "_toc.yml": "",
+        **{f"{name}.py": "" for name in address.NEEDED if name != lacking},
     }.items():
         (origin / name).parent.mkdir(parents=True, exist_ok=True)
         (origin / name).write_text(text)
@@ -155,6 +168,21 @@ def test_the_set_up_fetches_the_package_and_says_nothing(published, tmp_path):
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     done = run(f"{cell}\nexec({cell!r}){after}", tmp_path)  # the cell may be run again
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("lacking", ["tyro"])
+def test_the_set_up_installs_what_is_missing_and_nothing_else(published, tmp_path):
+    """Colab has no tyro; its own torch and numpy are left as they are."""
+    done = run(address.setup_cell(published, REF), tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / f"wsss-{REF}/book/installed").read_text() == "install -q tyro"
+
+
+def test_the_set_up_knows_all_that_the_package_needs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {re.split(r"[<>=;\s]", line, maxsplit=1)[0] for line in project["dependencies"]}
+    on_colab = {"torch", "torchvision", "numpy", "matplotlib", "pillow"}
+    assert names == on_colab | set(address.NEEDED)
 
 
 def test_the_set_up_does_nothing_where_the_package_is(tmp_path):
