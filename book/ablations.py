@@ -23,22 +23,23 @@ from evidence import RUNS as EVIDENCE
 from evidence import recipes as evidence_recipes
 from torch import Tensor, nn
 
-from wsss_lib.amn import AMN, amn_maps, label_probability
-from wsss_lib.evaluation import (
+from wsss_lib.data.batches import same_size_batches
+from wsss_lib.data.files import read_json, write_json
+from wsss_lib.methods.amn import AMN, amn_maps, label_probability
+from wsss_lib.methods.seeds import pseudo_mask
+from wsss_lib.pipeline.evaluation import (
     describe_sweep,
     measure_absent_foreground,
     measure_masks,
     sweep_maps,
     with_truth,
 )
-from wsss_lib.pipeline import make_stages
-from wsss_lib.provenance import provenance
-from wsss_lib.runs import Run
-from wsss_lib.seeds import pseudo_mask
-from wsss_lib.settings import Recipe
-from wsss_lib.stages import learn_amn, make_pseudo_masks, new_amn
-from wsss_lib.storage import read_json, write_json
-from wsss_lib.work import Work, same_size_batches
+from wsss_lib.pipeline.make import make_stages
+from wsss_lib.pipeline.provenance import provenance
+from wsss_lib.pipeline.runs import Run
+from wsss_lib.pipeline.settings import Recipe
+from wsss_lib.pipeline.stages import learn_amn, make_pseudo_masks, new_amn
+from wsss_lib.pipeline.work import Work
 
 RUNS = Path("runs/ablations")
 STEM, LAST = 0, -1  # stages of the backbone

@@ -30,7 +30,7 @@ ANSWER = """\
 # Your answer: the function or the number, in place of the dots.
 answer_{id} = ..."""
 CHECKED = """\
-from wsss_lib.checks.chapter{chapter} import {check}
+from wsss_lib.book.checks.chapter{chapter} import {check}
 
 {check}(answer_{id})"""
 WRITTEN = "*Your answer to exercise {name}, in place of this line.*"

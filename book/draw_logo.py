@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from wsss_lib.plots import CLASS_COLOURS
+from wsss_lib.pipeline.plots import CLASS_COLOURS
 
 FOLDER = Path(__file__).parent / "_static"
 SIDE = 64

@@ -17,19 +17,20 @@ from pathlib import Path
 
 import torch
 
-from wsss_lib.advcam import climb
-from wsss_lib.backbones import fold_norms
-from wsss_lib.cam import cam, max_normalised
-from wsss_lib.data import MaskedPhotos
-from wsss_lib.evaluation import with_truth
-from wsss_lib.metrics import ThresholdSweep
-from wsss_lib.pipeline import STAGES, run_stages
-from wsss_lib.provenance import provenance
+from wsss_lib.data.files import read_json, write_json
+from wsss_lib.data.maps import upsampled
+from wsss_lib.data.photos import MaskedPhotos
+from wsss_lib.learning.backbones import fold_norms
+from wsss_lib.learning.metrics import ThresholdSweep
+from wsss_lib.methods.advcam import climb
+from wsss_lib.methods.cam import cam, max_normalised
+from wsss_lib.pipeline.evaluation import with_truth
+from wsss_lib.pipeline.make import STAGES, run_stages
+from wsss_lib.pipeline.provenance import provenance
+from wsss_lib.pipeline.settings import Recipe
+from wsss_lib.pipeline.stages import learned_classifier
+from wsss_lib.pipeline.work import Work
 from wsss_lib.recipes import toy
-from wsss_lib.settings import Recipe
-from wsss_lib.stages import learned_classifier
-from wsss_lib.storage import read_json, write_json
-from wsss_lib.work import Work, upsampled
 
 SEEDS = (21, 22, 23)
 RUNS = Path("runs/evidence")

@@ -21,8 +21,8 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from wsss_lib.chapters import QUIET
-from wsss_lib.storage import atomic
+from wsss_lib.book.chapters import QUIET
+from wsss_lib.data.files import atomic
 
 BOOK = Path(__file__).parent
 WIDGETS = "application/vnd.jupyter.widget-state+json"

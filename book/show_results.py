@@ -8,11 +8,11 @@ The table is made from `book/results/toy.json`, the picture from the run of the 
 import json
 from pathlib import Path
 
-from wsss_lib import plots
-from wsss_lib.data import Photos
-from wsss_lib.report_examples import choose, train_pictures
-from wsss_lib.runs import Run
-from wsss_lib.storage import atomic
+from wsss_lib.data.files import atomic
+from wsss_lib.data.photos import Photos
+from wsss_lib.pipeline import plots
+from wsss_lib.pipeline.report_examples import choose, train_pictures
+from wsss_lib.pipeline.runs import Run
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "book/results/toy.json"

@@ -21,7 +21,7 @@ from pathlib import Path
 import tyro
 
 from wsss_lib import toy
-from wsss_lib.layout import InputError
+from wsss_lib.data.layout import InputError
 
 
 @dataclass(frozen=True, kw_only=True)

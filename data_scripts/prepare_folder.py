@@ -30,8 +30,8 @@ from pathlib import Path
 import tyro
 from tqdm.auto import tqdm
 
-from wsss_lib import layout
-from wsss_lib.layout import BACKGROUND, InputError
+from wsss_lib.data import layout
+from wsss_lib.data.layout import BACKGROUND, InputError
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 TABLE = "tags.csv"

@@ -21,9 +21,9 @@ from pathlib import Path
 import tyro
 from tqdm.auto import tqdm
 
-from wsss_lib import layout
-from wsss_lib.data import Photos, read_mask
-from wsss_lib.layout import InputError
+from wsss_lib.data import layout
+from wsss_lib.data.layout import InputError
+from wsss_lib.data.photos import Photos, read_mask
 
 NAMES = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse "

@@ -3,7 +3,7 @@
     python data_scripts/pretrain_toy.py
 
 draws 5,000 photos of 24 classes that do not occur in the embedded dataset, trains the toy network on them for 12 epochs
-(a few minutes on one CPU core) and writes wsss_lib/weights/toy_backbone.safetensors. The papers start from ImageNet;
+(a few minutes on one CPU core) and writes wsss_lib/toy/backbone.safetensors. The papers start from ImageNet;
 this is our ImageNet.
 """
 
@@ -19,11 +19,11 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 import wsss_lib
-from wsss_lib.augmentation import Augmentation, normalise, paired_augmentation
-from wsss_lib.backbones import TOY_WEIGHTS, backbone
-from wsss_lib.storage import save_state
-from wsss_lib.toy_auxiliary import CLASSES, AuxiliaryPhoto, draw_auxiliary
-from wsss_lib.training import Training, fit
+from wsss_lib.data.augmentation import Augmentation, normalise, paired_augmentation
+from wsss_lib.learning.backbones import TOY_WEIGHTS, backbone
+from wsss_lib.learning.storage import save_state
+from wsss_lib.learning.training import Training, fit
+from wsss_lib.toy.auxiliary import CLASSES, AuxiliaryPhoto, draw_auxiliary
 
 AUGMENTATION = Augmentation(flip=True, shift=8, jitter=(0.15, 0.15, 0.15), noise=0.3)
 LABEL_SMOOTHING = 0.05

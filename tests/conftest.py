@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from wsss_lib import layout
+from wsss_lib.data import layout
 
 NAMES = ["background", "apple", "leaf", "plum"]
 COLOURS = {"apple": (200, 40, 40), "leaf": (50, 160, 60), "plum": (70, 50, 170)}
@@ -84,5 +84,5 @@ def prepare_folder() -> ModuleType:
 def same_inputs(monkeypatch):
     """Checks try answers on inputs that do not change: two mistakes may agree by coincidence."""
     for number in range(1, 10):
-        name = f"wsss_lib.checks.chapter{number}.fresh_generator"
+        name = f"wsss_lib.book.checks.chapter{number}.fresh_generator"
         monkeypatch.setattr(name, lambda: torch.Generator().manual_seed(0), raising=False)

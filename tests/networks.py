@@ -2,8 +2,8 @@
 
 import torch
 
-from wsss_lib.backbones import backbone
-from wsss_lib.cam import Classifier
+from wsss_lib.learning.backbones import backbone
+from wsss_lib.methods.cam import Classifier
 
 
 def calibrated_classifier(classes=4, seed=0, name="toy", output_stride=8):

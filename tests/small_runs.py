@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from wsss_lib.augmentation import Augmentation
+from wsss_lib.data.augmentation import Augmentation
 from wsss_lib.recipes import Recipe, toy
 
 

@@ -14,11 +14,12 @@ from PIL import Image
 
 from tests.small_runs import small_recipe
 from tests.test_house import ROOT
-from wsss_lib import cli, layout, storage
-from wsss_lib.backbones import backbone
-from wsss_lib.layout import ANNOTATIONS, LABELS, MASKS, PHOTOS, SPLITS
+from wsss_lib import cli
+from wsss_lib.data import files, layout
+from wsss_lib.data.layout import ANNOTATIONS, LABELS, MASKS, PHOTOS, SPLITS
+from wsss_lib.learning.backbones import backbone
+from wsss_lib.learning.storage import save_state
 from wsss_lib.recipes import RECIPES
-from wsss_lib.storage import save_state
 
 
 @pytest.fixture
@@ -237,7 +238,7 @@ def test_runs_to_reuse_must_exist(wsss, small, tmp_path):
 
 @pytest.mark.parametrize("after", [0, 4, 20, 60, 105])
 def test_a_full_disk(wsss, small, tmp_path, monkeypatch, after):
-    writes, replace_file = [0], storage.os.replace
+    writes, replace_file = [0], files.os.replace
 
     def full(source, target):
         writes[0] += 1
@@ -245,10 +246,10 @@ def test_a_full_disk(wsss, small, tmp_path, monkeypatch, after):
             raise OSError(errno.ENOSPC, "No space left on device")
         replace_file(source, target)
 
-    monkeypatch.setattr(storage.os, "replace", full)
+    monkeypatch.setattr(files.os, "replace", full)
     refused(wsss("run", "small", "--quiet"), "runs/small", "disk is full")
     assert not list(tmp_path.rglob("*.part"))
-    monkeypatch.setattr(storage.os, "replace", replace_file)
+    monkeypatch.setattr(files.os, "replace", replace_file)
     assert wsss("run", "small", "--quiet")[0] == 0
 
 

@@ -17,27 +17,23 @@ except ImportError:  # Python 3.10
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "wsss_lib"
 
-# Imports point downwards only. A new module has to take its place here.
-GROUND_FLOOR = (
-    "layout storage data augmentation metrics sweep backbones training maps provenance processes "
-    "fingerprints toy toy_auxiliary toy_distances toy_objects toy_paint toy_scene toy_shapes"
-)
-METHODS = "cam advcam crf mean_field lattice seeds amn deeplab psa irn random_walk cct localization"
-APPARATUS = "recipes runs plots report report_examples explorers answers " + " ".join(
-    f"chapter{number}" for number in range(1, 10)
-)
+# Each floor imports from itself and from those before it.
 FLOORS = [
-    GROUND_FLOOR.split(),
-    METHODS.split(),
-    ["settings"],
-    APPARATUS.split(),
-    ["work", "stages", "evaluation"],
-    ["pipeline", "bench"],
-    ["cli", "__main__", "chapters"],
+    ["data"],
+    ["learning"],
+    ["methods", "toy"],
+    ["pipeline"],
+    ["recipes", "cli", "__main__"],
+    ["book"],
 ]
-FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
-FILES = {file.stem: file for file in PACKAGE.rglob("*.py") if file.stem != "__init__"}
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+FILES = {
+    ".".join(file.relative_to(PACKAGE).with_suffix("").parts): file
+    for file in PACKAGE.rglob("*.py")
+    if file.parent != PACKAGE or file.stem != "__init__"
+}
 MODULES = sorted(FILES)
+METHODS = [name for name in MODULES if name.startswith("methods.")]
 
 MEGABYTES = 2
 TEXT = {
@@ -63,23 +59,20 @@ def tree(file: Path) -> ast.Module:
 
 
 def imports(file: Path) -> set[str]:
-    """The dotted names that a file imports, ``from a import b`` as ``a.b``; relative ones made absolute."""
+    """The dotted names that a file imports, ``from a import b`` as ``a.b``."""
     found = set()
     for node in ast.walk(tree(file)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                base = "wsss_lib" + (f".{base}" if base else "")
-            found |= {f"{base}.{alias.name}" for alias in node.names}
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
 
-def siblings(file: Path) -> set[str]:
-    """The modules of the package that a file imports."""
-    parts = [name.replace(".checks.", ".").split(".") for name in imports(file)]
-    return {part[1] for part in parts if part[0] == "wsss_lib" and len(part) > 1} & set(MODULES)
+def floors(file: Path) -> set[str]:
+    """The parts of the package that a file imports: folders, and modules beside them."""
+    parts = [name.split(".") for name in imports(file)]
+    return {part[1] for part in parts if part[0] == "wsss_lib" and len(part) > 1} & set(FLOOR)
 
 
 def calls(file: Path) -> set[str]:
@@ -103,16 +96,30 @@ def committed() -> list[Path]:
 def test_the_reader_of_imports_reads_every_form(tmp_path):
     file = tmp_path / "a.py"
     file.write_text(
-        "import wsss_lib.cam\nfrom wsss_lib import amn\nfrom wsss_lib.crf import refine as r\n"
-        "def f():\n    from . import seeds\n    from .data import Photos\n"
+        "import wsss_lib.methods.cam\nfrom wsss_lib import toy\n"
+        "from wsss_lib.data.maps import load_map as r\ndef f():\n    from wsss_lib import book\n"
     )
-    assert {name.split(".")[1] for name in imports(file)} == {"cam", "amn", "crf", "seeds", "data"}
+    assert floors(file) == {"methods", "toy", "data", "book"}
+
+
+def test_every_part_of_the_package_has_a_floor():
+    assert {name.partition(".")[0] for name in MODULES} == set(FLOOR)
+
+
+def test_nothing_is_imported_by_a_relative_name():
+    found = [
+        (name, node.lineno)
+        for name in MODULES
+        for node in ast.walk(tree(FILES[name]))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert not found
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_downwards(module):
-    assert module in FLOOR, f"wsss_lib/{module}.py is on no floor: give it a place in this test"
-    above = {other for other in siblings(FILES[module]) if FLOOR.get(other, -1) > FLOOR[module]}
+    own = FLOOR[module.partition(".")[0]]
+    above = {other for other in floors(FILES[module]) if FLOOR[other] > own}
     assert not above, f"{module} imports {sorted(above)} from above"
 
 
@@ -123,10 +130,10 @@ def test_the_package_stands_alone(module):
 
 
 def test_the_package_imports_nothing_of_its_own_at_its_door():
-    assert not siblings(PACKAGE / "__init__.py")
+    assert not floors(PACKAGE / "__init__.py")
 
 
-@pytest.mark.parametrize("module", sorted(set(METHODS.split()) & set(MODULES)))
+@pytest.mark.parametrize("module", METHODS)
 def test_a_method_takes_and_gives_tensors(module):
     """No disk, no printing, no argument parsing."""
     file = FILES[module]
@@ -137,7 +144,7 @@ def test_a_method_takes_and_gives_tensors(module):
 
 def test_there_is_one_training_loop():
     loops = [module for module in MODULES if "backward" in calls(FILES[module])]
-    assert set(loops) <= {"training"}, f"{loops} call backward()"
+    assert loops == ["learning.training"], f"{loops} call backward()"
 
 
 # names and files

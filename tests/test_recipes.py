@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from wsss_lib.advcam import Climbing
-from wsss_lib.fingerprints import plain
+from wsss_lib.methods.advcam import Climbing
+from wsss_lib.pipeline.fingerprints import plain
 from wsss_lib.recipes import RECIPES, voc12
 
 

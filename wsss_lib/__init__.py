@@ -1,10 +1,22 @@
 """Weakly supervised semantic segmentation: from image tags to pixel masks.
 
-The modules in reading order: :mod:`~wsss_lib.cam` (a classifier and its class activation maps), :mod:`~wsss_lib.advcam`
-(anti-adversarial climbing), :mod:`~wsss_lib.mean_field`, :mod:`~wsss_lib.crf` and :mod:`~wsss_lib.seeds` (from maps to
-confident labels),
-:mod:`~wsss_lib.amn` (per-pixel classification and label conditioning), :mod:`~wsss_lib.deeplab` (the segmentation network).
-They take tensors and return tensors. :mod:`~wsss_lib.stages` runs the same functions file in, file out.
+One floor of folders; each imports from those above it in this list only.
+
+============  ==============================================================================
+``data``      the one layout on disk, photos and tags, augmentation, files of maps
+``learning``  backbones, the one training loop, metrics, files of weights
+``methods``   CAM, AdvCAM, CRF, seeds, AMN, DeepLab: tensors in, tensors out
+``toy``       the drawn dataset
+``pipeline``  stages of a run, file in, file out; runs, evaluation, the report
+``recipes``   whole runs with all their settings; ``cli`` starts them
+``book``      what the chapters need besides
+============  ==============================================================================
+
+The methods in reading order: :mod:`~wsss_lib.methods.cam` (a classifier and its class activation maps),
+:mod:`~wsss_lib.methods.advcam` (anti-adversarial climbing), :mod:`~wsss_lib.methods.mean_field`,
+:mod:`~wsss_lib.methods.crf` and :mod:`~wsss_lib.methods.seeds` (from maps to confident labels),
+:mod:`~wsss_lib.methods.amn` (per-pixel classification and label conditioning), :mod:`~wsss_lib.methods.deeplab`
+(the segmentation network).
 
 Tensor names end in their shape:
 

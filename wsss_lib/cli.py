@@ -11,9 +11,9 @@ from typing import Annotated
 import tyro
 from accelerate import PartialState
 
-from wsss_lib.layout import InputError
+from wsss_lib.data.layout import InputError
+from wsss_lib.pipeline.settings import Recipe
 from wsss_lib.recipes import RECIPES
-from wsss_lib.settings import Recipe
 
 ASKS_FOR_HELP = ("-h", "--help", "help")
 HELP = """wsss: weakly supervised semantic segmentation, from image tags to pixel masks
@@ -87,7 +87,9 @@ def fail(sentence: str, code: int = 2) -> int:
 
 def command(arguments: list[str]) -> None:
     """Runs the command in the first word."""
-    from wsss_lib.pipeline import STAGES  # imports torch's world, which --help need not wait for
+    from wsss_lib.pipeline.make import (
+        STAGES,  # imports torch's world, which --help need not wait for
+    )
 
     commands: dict[str, Callable[[list[str]], None]] = {
         "run": lambda rest: run("run", list(STAGES), rest),
@@ -123,7 +125,7 @@ def known(word: str, words: Sequence[str], kind: str) -> str:
 
 def run(name: str, targets: list[str], arguments: list[str]) -> None:
     """``wsss run RECIPE`` and ``wsss STAGE RECIPE``."""
-    from wsss_lib.pipeline import STAGES, run_stages
+    from wsss_lib.pipeline.make import STAGES, run_stages
 
     if not arguments or arguments[0] in ASKS_FOR_HELP:
         print(help_text(list(STAGES)))
@@ -167,8 +169,8 @@ MAPS = ("cam", "advcam", "amn")
 
 def evaluate(arguments: list[str]) -> None:
     """``wsss evaluate FOLDER``."""
-    from wsss_lib.data import Photos
-    from wsss_lib.evaluation import describe_sweep, measure_masks, sweep_maps, with_truth
+    from wsss_lib.data.photos import Photos
+    from wsss_lib.pipeline.evaluation import describe_sweep, measure_masks, sweep_maps, with_truth
 
     asked = tyro.cli(Evaluation, args=arguments, prog="wsss evaluate")
     photos = with_truth(Photos(asked.data, asked.split))
@@ -197,7 +199,7 @@ def evaluate(arguments: list[str]) -> None:
 
 def report(arguments: list[str]) -> None:
     """``wsss report FOLDER``."""
-    from wsss_lib.report import write_report
+    from wsss_lib.pipeline.report import write_report
 
     if len(arguments) != 1 or arguments[0].startswith("-"):
         raise InputError("give the folder of one run: wsss report runs/toy")
@@ -207,6 +209,6 @@ def report(arguments: list[str]) -> None:
 
 def bench(arguments: list[str]) -> None:
     """``wsss bench``."""
-    from wsss_lib.bench import Bench, measure
+    from wsss_lib.pipeline.bench import Bench, measure
 
     print(json.dumps(measure(tyro.cli(Bench, args=arguments, prog="wsss bench")), indent=1))

@@ -6,9 +6,10 @@ Derive your own with `dataclasses.replace`, or on the command line:
 
 from dataclasses import replace
 
-from wsss_lib.augmentation import Augmentation
-from wsss_lib.crf import DenseCRF
-from wsss_lib.settings import (
+from wsss_lib.data.augmentation import Augmentation
+from wsss_lib.learning.training import Training
+from wsss_lib.methods.crf import DenseCRF
+from wsss_lib.pipeline.settings import (
     AdvCamStage,
     AmnStage,
     CamStage,
@@ -20,7 +21,6 @@ from wsss_lib.settings import (
     SegmenterStage,
     Thresholds,
 )
-from wsss_lib.training import Training
 
 
 def toy(data_seed: int = 0, photos: tuple[int, int, int] = (600, 300, 100)) -> Recipe:

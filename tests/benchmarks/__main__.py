@@ -5,8 +5,8 @@ import json
 import sys
 from pathlib import Path
 
-from wsss_lib.provenance import provenance
-from wsss_lib.storage import write_json
+from wsss_lib.data.files import write_json
+from wsss_lib.pipeline.provenance import provenance
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parents[1] / "book" / "results" / "bench.json"

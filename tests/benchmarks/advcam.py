@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
-from tests.literal_advcam import official
-from wsss_lib.advcam import Climbing, climb
-from wsss_lib.backbones import backbone, fold_norms
-from wsss_lib.cam import Classifier
+from tests.methods.literal_advcam import official
+from wsss_lib.learning.backbones import backbone, fold_norms
+from wsss_lib.methods.advcam import Climbing, climb
+from wsss_lib.methods.cam import Classifier
 
 HEIGHT, WIDTH = 240, 320
 STEPS, MORE_STEPS, ROUNDS = 2, 4, 3
@@ -58,7 +58,7 @@ def benchmark() -> dict:
     def literal(steps):
         return seconds(lambda: official(model, photo, 5, steps=steps))
 
-    # both as `wsss_lib.stages` does
+    # both as `wsss_lib.pipeline.stages` does
     fast_model = fold_norms(classifier().to(memory_format=torch.channels_last))
 
     def lean(steps):

@@ -1,6 +1,7 @@
 """The dense CRF on drawn photos: what a second process gains, and what each backend costs."""
 
 import collections
+import functools
 import os
 import time
 from dataclasses import replace
@@ -8,7 +9,8 @@ from dataclasses import replace
 import torch
 
 from wsss_lib import toy
-from wsss_lib.crf import DenseCRF, pydensecrf, refine_labels, refine_many
+from wsss_lib.methods.crf import DenseCRF, pydensecrf, refine_labels
+from wsss_lib.pipeline.processes import map_processes
 
 CRF = DenseCRF(gaussian_sxy=2, bilateral_sxy=25, bilateral_srgb=8)
 PHOTOS = 48
@@ -17,7 +19,7 @@ BAR = 1.4  # of 2: two processes share one machine's memory
 
 
 def benchmark() -> dict:
-    """Times `refine_many` by 1 and 2 processes, in turns, and one photo by each backend.
+    """Times `map_processes` by 1 and 2 processes, in turns, and one photo by each backend.
 
     On a machine that is busy with other work the ratio says nothing: its CPUs are not free.
     """
@@ -41,7 +43,8 @@ def _backends() -> list[str]:
 def _many(jobs: list[tuple], processes: int) -> float:
     """Seconds for all jobs."""
     start = time.perf_counter()
-    collections.deque(refine_many(jobs, CRF, processes), maxlen=0)
+    refined = functools.partial(refine_labels, crf=CRF)
+    collections.deque(map_processes(refined, jobs, processes), maxlen=0)
     return time.perf_counter() - start
 
 

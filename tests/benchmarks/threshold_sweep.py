@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from wsss_lib.metrics import ThresholdSweep, confusion_matrix
+from wsss_lib.learning.metrics import ThresholdSweep, confusion_matrix
 
 PHOTOS, CLASSES, LEVELS = 10, 20, 50
 HEIGHT, WIDTH = 375, 500

@@ -1,0 +1,119 @@
+"""VOC 2012 from its archive or from a folder, on a tiny one of the same make."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wsss_lib.data.layout import InputError, write_mask
+from wsss_lib.data.photos import Photos
+
+
+@pytest.fixture
+def voc(own_root):
+    """The tiny dataset under VOC's names, without labels.txt, as it comes out of the archive."""
+    (own_root / "labels.txt").unlink()
+    for file in (own_root / "Annotations").iterdir():
+        text = file.read_text()
+        for tiny, name in (("apple", "aeroplane"), ("leaf", "bicycle"), ("plum", "bird")):
+            text = text.replace(tiny, name)
+        file.write_text(text)
+    return own_root
+
+
+def archive(voc, file, *more):
+    with tarfile.open(file, "w") as tar:
+        tar.add(voc, "VOCdevkit/VOC2012")
+        for name in more:
+            tar.addfile(tarfile.TarInfo(f"VOCdevkit/VOC2012/{name}"), io.BytesIO())
+    return hashlib.md5(file.read_bytes()).hexdigest()
+
+
+def test_an_unpacked_folder_becomes_readable(prepare_voc, voc, capsys):
+    prepare_voc.prepare(prepare_voc.Voc(root=voc))
+    photos = Photos(voc, "train")
+    assert photos.num_classes == 20 and photos.names[15] == "person"
+    assert photos.tags_NK.sum(dim=0).tolist() == [3, 3, 3] + [0] * 17
+    assert "train: 8 photos, 9 tags, 1.125 a photo" in capsys.readouterr().out
+    prepare_voc.prepare(prepare_voc.Voc(root=voc))  # a second time does no harm
+
+
+def test_the_archive_is_unpacked_as_far_as_needed(prepare_voc, voc, tmp_path):
+    tar, root = tmp_path / "voc.tar", tmp_path / "data" / "voc12"
+    md5 = archive(voc, tar, "SegmentationObject/a.png", "ImageSets/Main/cat_train.txt")
+    prepare_voc.prepare(prepare_voc.Voc(root=root, tar=tar), md5)
+    assert len(Photos(root, "val").with_masks(root / "SegmentationClass")) == 4
+    assert not (root / "SegmentationObject").exists() and not (root / "ImageSets/Main").exists()
+    assert [path.name for path in root.parent.iterdir()] == ["voc12"]
+    with pytest.raises(InputError, match=f"{root} is there already"):
+        prepare_voc.unpack(tar, root, md5)
+
+
+def test_a_wrong_damaged_or_evil_archive_leaves_nothing_behind(prepare_voc, voc, tmp_path):
+    tar, root = tmp_path / "voc.tar", tmp_path / "data" / "voc12"
+
+    def refused(md5, sentence):
+        with pytest.raises(InputError, match=sentence) as error:
+            prepare_voc.unpack(tar, root, md5)
+        assert str(tar) in str(error.value)
+        assert not root.parent.exists() or not list(root.parent.iterdir())
+
+    refused("", "is missing; download it")
+    archive(voc, tar)
+    refused(prepare_voc.MD5, "not the official archive.*download it again")
+    cut = tar.read_bytes()[:30000]
+    tar.write_bytes(cut)
+    refused(hashlib.md5(cut).hexdigest(), "cannot be unpacked.*download it again")
+    for evil in ("JPEGImages/../../../../../evil.jpg", "JPEGImages/../../../../evil.jpg"):
+        refused(archive(voc, tar, evil), "cannot be unpacked.*outside")
+    assert not list(tmp_path.rglob("evil.jpg"))
+    with tarfile.open(tar, "w") as other:
+        other.addfile(tarfile.TarInfo("VOCdevkit/VOC2007/JPEGImages/a.jpg"), io.BytesIO())
+    refused(hashlib.md5(tar.read_bytes()).hexdigest(), "cannot be unpacked")
+
+
+def test_train_aug_leaves_out_val_and_keeps_vocs_own_masks(prepare_voc, voc, tmp_path):
+    aug, masks = tmp_path / "SegmentationClassAug", voc / "SegmentationClass"
+    aug.mkdir()
+    own = (masks / "train_0.png").read_bytes()
+    (masks / "train_1.png").unlink()  # most photos of train_aug have no mask by VOC
+    (voc / "ImageSets/Segmentation/train.txt").write_text("train_0\ntrain_2\n")
+    for id in ("train_0", "train_1", "val_2"):
+        with Image.open(voc / f"JPEGImages/{id}.jpg") as photo:
+            Image.new("L", photo.size, 7).save(aug / f"{id}.png")
+    prepare_voc.prepare(prepare_voc.Voc(root=voc, aug=aug))
+    photos = Photos(voc, "train_aug").with_masks(masks)
+    assert photos.ids == ["train_0", "train_1"]
+    assert (masks / "train_0.png").read_bytes() == own
+    assert photos.mask(1).unique().tolist() == [7]
+
+
+def test_folders_that_cannot_be_used_are_named(prepare_voc, voc, tmp_path):
+    with pytest.raises(InputError, match=f"{tmp_path}/JPEGImages is missing; give the folder"):
+        prepare_voc.prepare(prepare_voc.Voc(root=tmp_path))
+    aug = tmp_path / "aug"
+    with pytest.raises(InputError, match=f"{aug} holds no masks"):
+        prepare_voc.add_train_aug(voc, aug)
+    aug.mkdir()
+    write_mask(aug / "elsewhere.png", np.zeros((5, 5)))
+    with pytest.raises(InputError, match="elsewhere.jpg is missing.*other photos"):
+        prepare_voc.add_train_aug(voc, aug)
+    write_mask(aug / "elsewhere.png", np.full((5, 5), 21))
+    (aug / "elsewhere.png").rename(aug / "train_1.png")
+    (voc / "SegmentationClass/train_1.png").unlink()
+    with pytest.raises(InputError, match="train_1.png holds the label 21"):
+        prepare_voc.add_train_aug(voc, aug)
+
+
+def test_a_broken_photo_is_found_at_once_and_the_exit_code_is_2(prepare_voc, voc, capsys):
+    photo = voc / "JPEGImages/val_1.jpg"
+    photo.write_bytes(photo.read_bytes()[:400])
+    with pytest.raises(SystemExit) as exit:
+        prepare_voc.main(prepare_voc.Voc(root=voc))
+    assert exit.value.code == 2
+    assert f"{photo} cannot be read" in capsys.readouterr().err

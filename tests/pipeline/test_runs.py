@@ -1,0 +1,303 @@
+"""A run's folder: whole files, honest marks, and the same end after being killed anywhere."""
+
+import dataclasses
+import errno
+import json
+import multiprocessing
+import os
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from wsss_lib.data.layout import InputError
+from wsss_lib.pipeline import runs
+from wsss_lib.pipeline.runs import Run, atomic, load_map, save_map
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    epochs: int = 12
+    rates: tuple[float, ...] = (0.1, 0.01)
+    root: Path = Path("data/toy")
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run.create(tmp_path / "run", {"classifier": Settings()}, seed=3)
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    """All files of a run, but for the dates and the number of starts."""
+    return {
+        str(file.relative_to(folder)): re.sub(rb',?\s*"starts": \d+', b"", file.read_bytes())
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != "provenance.json"
+    }
+
+
+# files that are whole or not there
+
+
+def test_atomic_keeps_the_old_file_when_the_block_fails(tmp_path):
+    file = tmp_path / "a" / "numbers.json"
+    with atomic(file) as aside:
+        aside.write_text("old")
+    with pytest.raises(KeyboardInterrupt), atomic(file) as aside:
+        aside.write_text("half of the ne")
+        raise KeyboardInterrupt
+    assert file.read_text() == "old"
+    assert list(file.parent.iterdir()) == [file]
+
+
+def _fill_the_disk(folder, state):
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    run = Run(folder)
+    try:
+        with run.stage("cam", "key", ["maps/cam"]):
+            save_map(run.maps("cam") / "a.npz", [0], torch.rand(1, 9, 9), (9, 9))
+            if state:
+                with atomic(run.checkpoints / "b.pt") as aside:
+                    torch.save({"weight": torch.rand(100_000)}, aside)
+            save_map(run.maps("cam") / "b.npz", [0], torch.rand(1, 500, 500), (500, 500))
+    except InputError as error:
+        (folder / "said").write_text(str(error))
+
+
+@pytest.mark.parametrize("state", [False, True])
+def test_a_full_disk_is_one_sentence_and_what_is_finished_stays(run, state):
+    process = multiprocessing.get_context("fork").Process(
+        target=_fill_the_disk, args=(run.folder, state)
+    )
+    process.start()
+    process.join()
+    assert "disk is full" in (run.folder / "said").read_text()
+    assert [file.name for file in run.maps("cam").iterdir()] == ["a.npz"]
+    assert not list(run.folder.rglob("*.part"))
+    assert not run.fresh("cam", "key")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 576 vs 534"),
+        Exception("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_each_library_says_full_in_its_own_way(run, error):
+    with pytest.raises(InputError, match="disk is full"), run.stage("cam", "key", []):
+        raise error
+
+
+def test_other_errors_pass_unchanged(run):
+    with pytest.raises(PermissionError), run.stage("cam", "key", []):
+        raise PermissionError(errno.EACCES, "no")
+
+
+# recipes and provenance
+
+
+def test_a_run_remembers_its_recipe(run):
+    expected = {"epochs": 12, "rates": [0.1, 0.01], "root": "data/toy"}
+    assert Run(run.folder).recipe == {"classifier": expected}
+
+
+def test_the_same_recipe_goes_on_and_another_is_refused(run):
+    Run.create(run.folder, {"classifier": Settings()})
+    with pytest.raises(InputError, match=r"classifier\.epochs was 12, now 3"):
+        Run.create(run.folder, {"classifier": Settings(epochs=3)})
+    assert run.recipe["classifier"]["epochs"] == 12
+
+
+def test_no_run_is_one_sentence(tmp_path):
+    with pytest.raises(InputError, match="holds no run"):
+        Run(tmp_path / "nothing")
+
+
+def test_provenance_names_versions_code_and_every_start(run):
+    Run.create(run.folder, {"classifier": Settings()}, seed=3)
+    provenance = run.provenance
+    assert provenance["torch"] == torch.__version__
+    assert provenance["seed"] == 3
+    assert {"python", "torchvision", "numpy", "wsss_lib", "commit", "dirty"} <= set(provenance)
+    assert {"device", "platform", "cpu_count", "command", "date"} <= set(provenance)
+    assert len(provenance["continued"]) == 1
+
+
+def test_half_written_files_of_a_killed_process_are_removed_once_they_are_old(run):
+    old, young = run.folder / ".old.npz.1.part", run.folder / ".young.npz.2.part"
+    for file in (old, young):
+        file.write_text("half")
+    os.utime(old, (time.time() - 7200,) * 2)
+    Run.create(run.folder, {"classifier": Settings()})
+    assert not old.exists() and young.exists()
+
+
+# metrics
+
+
+def test_metrics_are_standard_json_and_exact(run):
+    run.record("cam", {"miou": 0.1 + 0.2, "iou": {"cat": float("nan")}, "tensor": torch.ones(2)})
+    run.record("cam", {"more": np.float64(1 / 3), "curve": [(0.5, 1)]})
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    text = (run.folder / "metrics.json").read_text()
+    metrics = json.loads(text, parse_constant=refuse)["cam"]
+    assert metrics["miou"] == 0.1 + 0.2 and metrics["more"] == 1 / 3
+    assert metrics["iou"] == {"cat": None}
+    assert metrics["tensor"] == [1, 1] and metrics["curve"] == [[0.5, 1]]
+
+
+def test_what_json_cannot_hold_is_refused(run):
+    with pytest.raises(TypeError):
+        run.record("cam", {"thing": object()})
+    assert run.metrics() == {}
+
+
+# stages
+
+
+def make_cam(run, key="key", number=0.5):
+    """Two maps and a number, as a stage makes them: files that are there already stay."""
+    with run.stage("cam", key, ["maps/cam"]) as metrics:
+        for name in "ab":
+            file = run.maps("cam") / f"{name}.npz"
+            if not file.exists():
+                save_map(file, [0], torch.full((1, 2, 2), number), (4, 4))
+        metrics["miou"] = number
+
+
+def test_a_stage_is_done_under_its_own_fingerprint_only(run):
+    assert not run.fresh("cam", "key")
+    make_cam(run)
+    assert run.fresh("cam", "key")
+    assert not run.fresh("cam", "other")
+    assert run.metrics()["cam"]["miou"] == 0.5
+    assert run.metrics()["cam"]["seconds"] >= 0
+
+
+def test_seconds_of_a_stage_that_was_interrupted_say_so(run):
+    make_cam(run)
+    assert "starts" not in run.metrics()["cam"]
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt), run.stage("amn", "key", []):
+            raise KeyboardInterrupt
+    with run.stage("amn", "key", []):
+        pass
+    assert run.metrics()["amn"]["starts"] == 3
+
+
+def test_a_stage_whose_files_are_gone_is_not_done(run):
+    make_cam(run)
+    for file in run.maps("cam").iterdir():
+        file.unlink()
+    run.maps("cam").rmdir()
+    assert not run.fresh("cam", "key")
+
+
+def test_files_of_another_fingerprint_are_never_kept(run):
+    make_cam(run, "old", 0.25)
+    with pytest.raises(KeyboardInterrupt), run.stage("cam", "new", ["maps/cam"]):
+        raise KeyboardInterrupt
+    assert not run.maps("cam").exists()
+    assert "cam" not in run.metrics()
+    make_cam(run, "new", 0.75)
+    assert load_map(run.maps("cam") / "a.npz")[1].unique().tolist() == [0.75]
+
+
+def test_files_of_unknown_origin_are_never_kept(run):
+    save_map(run.maps("cam") / "a.npz", [0], torch.full((1, 2, 2), 0.125), (4, 4))
+    make_cam(run)
+    assert load_map(run.maps("cam") / "a.npz")[1].unique().tolist() == [0.5]
+
+
+def test_finishing_what_has_not_begun_is_an_error(run):
+    with pytest.raises(RuntimeError):
+        run.finish("cam", "key", {}, 1.0)
+
+
+def test_killed_at_any_step_and_started_again_ends_the_same(tmp_path, monkeypatch):
+    """Kills the making of a stage over an older one before each change of the disk, then starts it again."""
+    monkeypatch.setattr(time, "perf_counter", lambda: 0.0)
+
+    class Killed(BaseException):
+        pass
+
+    def killable(function, left):
+        def counted(*arguments, **options):
+            if left[0] == 0:
+                raise Killed
+            left[0] -= 1
+            return function(*arguments, **options)
+
+        return counted
+
+    def start(folder, steps):
+        """Makes the old stage whole, then the new one until killed; says whether it was."""
+        run = Run.create(folder, {})
+        make_cam(run, "old", 0.25)
+        left = [steps]
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", killable(os.replace, left))
+            patch.setattr(runs, "_remove", killable(runs._remove, left))
+            patch.setattr(Path, "unlink", killable(Path.unlink, left))
+            try:
+                make_cam(run, "new", 0.75)
+            except Killed:
+                return True
+        return False
+
+    assert not start(tmp_path / "undisturbed", 1000)
+    expected = everything(tmp_path / "undisturbed")
+    steps = 0
+    while start(folder := tmp_path / str(steps), steps):
+        run = Run.create(folder, {})
+        for file in folder.rglob(".*.part"):  # a real kill leaves them; they are in nobody's way
+            file.unlink()
+        if not run.fresh("cam", "new"):
+            make_cam(run, "new", 0.75)
+        assert everything(folder) == expected, f"killed at step {steps}"
+        steps += 1
+    assert steps >= 8
+
+
+def test_a_finished_stage_is_taken_over_from_another_run(run, tmp_path):
+    make_cam(run)
+    other = Run.create(tmp_path / "other", {"classifier": Settings(), "more": 1})
+    assert not other.reuse(run, "cam", "another key")
+    assert other.reuse(run, "cam", "key")
+    assert other.fresh("cam", "key")
+    assert load_map(other.maps("cam") / "b.npz")[1].unique().tolist() == [0.5]
+    assert other.metrics()["cam"]["miou"] == 0.5
+    assert other.metrics()["cam"]["reused_from"] == "run"
+    assert (run.maps("cam") / "a.npz").samefile(other.maps("cam") / "a.npz")
+
+
+def test_without_links_files_are_copied(run, tmp_path, monkeypatch):
+    def no_link(source, target):
+        raise OSError(errno.EXDEV, "another disk")
+
+    monkeypatch.setattr(os, "link", no_link)
+    make_cam(run)
+    other = Run.create(tmp_path / "other", {})
+    assert other.reuse(run, "cam", "key")
+    a = (run.maps("cam") / "a.npz", other.maps("cam") / "a.npz")
+    assert a[0].read_bytes() == a[1].read_bytes() and not a[0].samefile(a[1])
+
+
+def test_runs_that_share_files_stay_independent(run, tmp_path):
+    make_cam(run)
+    other = Run.create(tmp_path / "other", {})
+    other.reuse(run, "cam", "key")
+    save_map(other.maps("cam") / "a.npz", [0], torch.ones(1, 2, 2), (4, 4))
+    make_cam(other, "new", 0.75)
+    assert load_map(run.maps("cam") / "a.npz")[1].unique().tolist() == [0.5]
+    assert run.fresh("cam", "key")

@@ -1,0 +1,1 @@
+"""Networks and how they learn: backbones, the one training loop, what is measured, weights as files."""

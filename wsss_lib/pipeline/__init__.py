@@ -1,0 +1,1 @@
+"""From files to files: stages, runs that can be stopped at any moment, measurements, the report."""
