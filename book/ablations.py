@@ -21,25 +21,23 @@ import torch.nn.functional as F
 from evidence import RESULTS, SEEDS
 from evidence import RUNS as EVIDENCE
 from evidence import recipes as evidence_recipes
-from torch import Tensor, nn
+from torch import nn
 
-from wsss_lib.data.batches import same_size_batches
 from wsss_lib.data.files import read_json, write_json
-from wsss_lib.methods.amn import AMN, amn_maps, label_probability
+from wsss_lib.methods.amn import AMN, amn_maps
 from wsss_lib.methods.seeds import pseudo_mask
 from wsss_lib.pipeline.evaluation import (
+    absent_share,
     describe_sweep,
-    measure_absent_foreground,
     measure_masks,
     sweep_maps,
-    with_truth,
 )
+from wsss_lib.pipeline.kinds import MAPS
 from wsss_lib.pipeline.make import make_stages
 from wsss_lib.pipeline.provenance import provenance
 from wsss_lib.pipeline.runs import Run
-from wsss_lib.pipeline.settings import Recipe
-from wsss_lib.pipeline.stages import learn_amn, make_pseudo_masks, new_amn
 from wsss_lib.pipeline.work import Work
+from wsss_lib.recipes import Segmentation
 
 RUNS = Path("runs/ablations")
 STEM, LAST = 0, -1  # stages of the backbone
@@ -89,13 +87,12 @@ VARIANTS = {
 HELD = ("main", "no LC")  # variants that are also measured with the softmax over the tags alone
 
 
-def base_recipe(seed: int) -> Recipe:
-    """The recipe of a data seed, without what comes after AMN."""
-    main = evidence_recipes(seed)["main"][0]
-    return replace(main, pseudo_masks=replace(main.pseudo_masks, sources=("amn",)))
+def base_recipe(seed: int) -> Segmentation:
+    """The recipe of a data seed."""
+    return evidence_recipes(seed)["main"][0]
 
 
-def variant_recipe(seed: int, variant: Variant) -> Recipe:
+def variant_recipe(seed: int, variant: Variant) -> Segmentation:
     """The recipe of a variant, as far as a recipe can say it."""
     base = base_recipe(seed)
     amn = replace(
@@ -118,14 +115,13 @@ def measure_base(seed: int) -> None:
     if file.exists():
         return
     recipe = base_recipe(seed)
-    run = make_stages(
+    work = make_stages(
         recipe,
         RUNS / f"{seed}-base",
         targets=["cam", "seeds"],
         reuse=finished_runs(EVIDENCE, seed),
         progress=False,
-    )[0]
-    work = Work(recipe, run, progress=False)
+    )
     cam = measure_maps(work, "cam")
     advcam = measure_maps(work, "advcam", cam["miou_best"])
     write_json(file, {"CAM": cam, "AdvCAM": advcam})
@@ -138,21 +134,20 @@ def measure_variant(seed: int, name: str) -> None:
     if file.exists():
         return
     recipe = variant_recipe(seed, variant)
-    run = make_stages(
+    work = make_stages(
         recipe,
         RUNS / f"{seed}-{name}".replace(",", "").replace(" ", "-"),
-        targets=["pseudo_masks"] if variant.ordinary else ["seeds"],
+        targets=["amn_masks"] if variant.ordinary else ["seeds"],
         reuse=[RUNS / f"{seed}-base", *finished_runs(EVIDENCE, seed)],
         progress=False,
-    )[0]
-    work = Work(recipe, run, progress=False)
+    )
     if not variant.ordinary:
-        make_variant(work, variant)
-        make_pseudo_masks(work)
+        make_variant(work.of("amn"), variant)
+        recipe.amn_masks.make(work.of("amn_masks"))
     cam = read_json(RUNS / f"{seed}-base.json")["CAM"]["miou_best"]
     figures = {
         **measure_maps(work, "amn", cam),
-        **measure_absent_foreground(work),
+        **absent_share(work.run.folder / "labels/amn", work.tagged()),
         **measure_refined(work),
         **measure_gain(work),
     }
@@ -164,10 +159,9 @@ def measure_variant(seed: int, name: str) -> None:
 
 def make_variant(work: Work, variant: Variant) -> None:
     """Trains AMN from other gains, or told other tags."""
-    torch.manual_seed(work.recipe.seed)
-    model = new_amn(work, work.photos("train").num_classes)
+    model = work.recipe.amn.begun(work)
     begin_gain(model, variant.start)
-    learn_amn(work, model, told=torch.ones_like if variant.all_ones else None)
+    work.recipe.amn.learn(work, model, told=torch.ones_like if variant.all_ones else None)
 
 
 def begin_gain(model: AMN, start: str) -> None:
@@ -180,9 +174,9 @@ def begin_gain(model: AMN, start: str) -> None:
 
 def measure_maps(work: Work, source: str, cam_best: float | None = None) -> dict:
     """What the maps of a source are worth: at the recipe's threshold, at the best, at all of them."""
-    photos = with_truth(work.photos("train").tagged())
-    sweep = sweep_maps(work.run.maps(source), photos)
-    figures = describe_sweep(sweep, getattr(work.recipe.thresholds, source), photos.names)
+    photos = work.truth("maps")
+    sweep = sweep_maps(work.run.folder / "maps" / source, photos)
+    figures = describe_sweep(sweep, work.recipe.stages[source].threshold, photos.names)
     best = figures["miou_best"]
     keys = (
         "threshold",
@@ -204,39 +198,35 @@ def measure_maps(work: Work, source: str, cam_best: float | None = None) -> dict
 
 def measure_refined(work: Work) -> dict:
     """MIoU after the CRF, at the recipe's threshold and at the best one."""
-    photos, run = with_truth(work.photos("train").tagged()), work.run
-    best = sweep_maps(run.maps("amn"), photos).best()[0]
-    method = partial(pseudo_mask, threshold=best, crf=work.recipe.crf)
-    folder = run.pseudo_masks("amn-best")
-    work.write_masks("masks at the best threshold", photos, "amn", folder, method)
+    photos, folder = work.truth("maps"), work.run.folder
+    best = sweep_maps(folder / "maps/amn", photos).best()[0]
+    work.of("amn_best").write_masks(
+        "amn", partial(pseudo_mask, threshold=best, crf=work.recipe.crf)
+    )
     return {
-        "miou_crf": measure_masks(run.pseudo_masks("amn"), photos)["miou"],
-        "miou_crf_best": measure_masks(folder, photos)["miou"],
+        "miou_crf": measure_masks(folder / "masks/amn_masks", photos)["miou"],
+        "miou_crf_best": measure_masks(folder / "masks/amn_best", photos)["miou"],
     }
 
 
 def measure_held(work: Work, cam_best: float) -> dict:
     """What the maps are worth if the softmax is taken over the background and the tagged classes alone."""
-    photos = work.photos("train").tagged()
-    model = trained_network(work)
-
-    def maps(image_BCHW: Tensor, tag_BK: Tensor, indices: list[int]) -> Tensor:
-        probability_BLhw = label_probability(model, image_BCHW, tag_BK, work.recipe.amn.scales)
-        allowed_BL11 = F.pad(tag_BK, (1, 0), value=1)[:, :, None, None]
+    model, stage = trained_network(work), work.recipe.amn
+    held = replace(work, run=Run(f"{work.run.folder}-held"), name="amn")
+    for batch in stage.batches(held, [MAPS]):
+        probability_BLhw = stage.look(held, model, batch)
+        allowed_BL11 = F.pad(batch.tag_BK, (1, 0), value=1)[:, :, None, None]
         held_BLhw = probability_BLhw * allowed_BL11
-        return amn_maps(held_BLhw / held_BLhw.sum(dim=1, keepdim=True), tag_BK)
-
-    held = Work(work.recipe, Run.create(f"{work.run.folder}-held", work.recipe), progress=False)
-    batches = same_size_batches(photos, work.recipe.amn.batch_size)
-    held.write_maps("amn", photos, batches, maps)
-    make_pseudo_masks(held)
+        held_BLhw = held_BLhw / held_BLhw.sum(dim=1, keepdim=True)
+        held.save_maps(batch, amn_maps(held_BLhw, batch.tag_BK))
+    work.recipe.amn_masks.make(held.of("amn_masks"))
     return {**measure_maps(held, "amn", cam_best), **measure_refined(held)}
 
 
 def trained_network(work: Work) -> AMN:
     """AMN after its training."""
-    model = new_amn(work, work.photos("train").num_classes)
-    return work.train("amn", model, None, None, work.recipe.amn)  # trained already: this loads it
+    model = work.recipe.amn.network(work)
+    return work.of("amn").train(model, None, work.tagged())  # trained already: this loads it
 
 
 def measure_gain(work: Work) -> dict:

@@ -34,7 +34,7 @@ import importlib.util
 if importlib.util.find_spec("wsss_lib") is None:
 """
 # What the package needs and a machine with PyTorch may lack; torch and numpy stay as they are there.
-NEEDED = ("accelerate", "filelock", "safetensors", "tqdm", "tyro")
+NEEDED = ("accelerate", "filelock", "jinja2", "safetensors", "tqdm", "tyro")
 UNKNOWN = """\
     raise ImportError("wsss_lib is not installed here: the README of the book says how")"""
 FETCH = """\

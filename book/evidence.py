@@ -25,47 +25,38 @@ from wsss_lib.learning.metrics import ThresholdSweep
 from wsss_lib.methods.advcam import climb
 from wsss_lib.methods.cam import cam, max_normalised
 from wsss_lib.pipeline.evaluation import with_truth
-from wsss_lib.pipeline.make import STAGES, run_stages
+from wsss_lib.pipeline.make import run_stages
 from wsss_lib.pipeline.provenance import provenance
-from wsss_lib.pipeline.settings import Recipe
-from wsss_lib.pipeline.stages import learned_classifier
+from wsss_lib.pipeline.stages.classifier import learned_classifier
 from wsss_lib.pipeline.work import Work
-from wsss_lib.recipes import toy
+from wsss_lib.recipes import Segmentation, toy
 
 SEEDS = (21, 22, 23)
 RUNS = Path("runs/evidence")
 RESULTS = Path(__file__).parent / "results"
 CLIMBED_PHOTOS = 60
-LEFT_OUT = ("curve", "iou", "val_iou", "supervised_val_iou")  # long, or of one class only
+LEFT_OUT = ("curve", "iou", "val_iou")  # long, or of one class only
 
 
-def recipes(seed: int) -> dict[str, tuple[Recipe, list[str]]]:
+def recipes(seed: int) -> dict[str, tuple[Segmentation, list[str]]]:
     """The runs of one data seed, each with the stages it is for."""
     main = toy()
     data = replace(main.data, root=f"data/evidence-{seed}", draw_seed=seed)
     main = replace(main, data=data, seed=seed)
 
-    def amn(**changes) -> Recipe:
-        return replace(
-            main,
-            amn=replace(main.amn, **changes),
-            pseudo_masks=replace(main.pseudo_masks, sources=("amn",)),
-        )
+    def amn(**changes) -> Segmentation:
+        return replace(main, amn=replace(main.amn, **changes))
 
-    def segmenter(source: str, recipe: Recipe = main) -> Recipe:
-        return replace(recipe, segmenter=replace(recipe.segmenter, source=source, supervised=False))
+    def segmenter(source: str) -> Segmentation:
+        return replace(main, segmenter=replace(main.segmenter, source=source))
 
-    cam_seeds = replace(
-        main,
-        seeds=replace(main.seeds, source="cam"),
-        pseudo_masks=replace(main.pseudo_masks, sources=("amn",)),
-    )
-    masks, nets = ["cam", "pseudo_masks"], ["segmenter"]  # CAM, to compare thresholds with
+    cam_seeds = replace(main, seeds=replace(main.seeds, source="cam"))
+    masks, nets = ["cam", "amn_masks"], ["segmenter"]  # CAM, to compare thresholds with
     return {
-        "main": (main, list(STAGES)),
-        "segmenter from CAM": (segmenter("cam"), nets),
-        "segmenter from AdvCAM": (segmenter("advcam"), nets),
-        "AMN on CAM seeds": (segmenter("amn", cam_seeds), nets),
+        "main": (main, list(main.stages)),
+        "segmenter from CAM": (segmenter("cam_masks"), nets),
+        "segmenter from AdvCAM": (segmenter("advcam_masks"), nets),
+        "AMN on CAM seeds": (cam_seeds, nets),
         "AMN without LC": (amn(condition_stage=None), masks),
         "AMN without PCL": (amn(smoothing=0.0, balanced=False), masks),
         "AMN without LC and PCL": (
@@ -108,12 +99,12 @@ def climbing_curves(work: Work) -> dict:
         "lambda x3": replace(usual, regularization=3 * usual.regularization),
         "xi / 2": replace(usual, step_size=usual.step_size / 2),
     }
-    model = fold_norms(learned_classifier(work, photos.num_classes))
+    model = fold_norms(learned_classifier(work))
     tags = photos.tags_NK.float()
     image = work.images(photos, list(range(len(photos))))
     photo_P, class_P = tags.nonzero(as_tuple=True)
     start = sweep(cam(model, image, tags), photo_P, class_P, photos)
-    fixed = work.recipe.thresholds.cam
+    fixed = work.recipe.cam.threshold
     curves = {}
     for name, setting in settings.items():
         maps = [[] for _ in range(steps)]
@@ -169,10 +160,10 @@ def claims() -> dict:
         return 100 * figures[run][stage]["miou"]
 
     def refined(figures, source, run="main"):
-        return 100 * figures[run]["pseudo_masks"][source]["miou"]
+        return 100 * figures[run][f"{source}_masks"]["miou"]
 
-    def val(figures, run="main", prefix=""):
-        return 100 * figures[run]["segmenter"][f"{prefix}val_miou"]
+    def val(figures, run="main", network="segmenter"):
+        return 100 * figures[run][network]["val_miou"]
 
     def drop(figures, name, measure, peak=max):
         curve = figures["climbing"][name][measure]
@@ -214,7 +205,7 @@ def claims() -> dict:
         "segmenter, val, from AdvCAM": lambda f: val(f, "segmenter from AdvCAM"),
         "segmenter, val, from AMN on CAM seeds": lambda f: val(f, on_cam),
         "segmenter, val, from AMN on AdvCAM seeds": lambda f: val(f),
-        "segmenter, val, from true masks": lambda f: val(f, prefix="supervised_"),
+        "segmenter, val, from true masks": lambda f: val(f, network="supervised"),
         "segmenter from AdvCAM - from CAM": lambda f: (
             val(f, "segmenter from AdvCAM") - val(f, "segmenter from CAM")
         ),

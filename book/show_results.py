@@ -8,10 +8,11 @@ The table is made from `book/results/toy.json`, the picture from the run of the 
 import json
 from pathlib import Path
 
+from wsss_lib.data import layout
 from wsss_lib.data.files import atomic
 from wsss_lib.data.photos import Photos
 from wsss_lib.pipeline import plots
-from wsss_lib.pipeline.report_examples import choose, train_pictures
+from wsss_lib.pipeline.pictures import choose, map_picture, mask_picture
 from wsss_lib.pipeline.runs import Run
 
 ROOT = Path(__file__).parents[1]
@@ -41,9 +42,9 @@ def rows() -> dict:
         "CAM, mIoU on train": lambda f: f["main"]["cam"]["miou"],
         "AdvCAM": lambda f: f["main"]["advcam"]["miou"],
         "AMN": lambda f: f["main"]["amn"]["miou"],
-        "CAM + CRF": lambda f: f["main"]["pseudo_masks"]["cam"]["miou"],
-        "AdvCAM + CRF": lambda f: f["main"]["pseudo_masks"]["advcam"]["miou"],
-        "AMN + CRF": lambda f: f["main"]["pseudo_masks"]["amn"]["miou"],
+        "CAM + CRF": lambda f: f["main"]["cam_masks"]["miou"],
+        "AdvCAM + CRF": lambda f: f["main"]["advcam_masks"]["miou"],
+        "AMN + CRF": lambda f: f["main"]["amn_masks"]["miou"],
         "segmentation network from CAM, mIoU on val": lambda f: f["segmenter from CAM"][
             "segmenter"
         ]["val_miou"],
@@ -51,9 +52,7 @@ def rows() -> dict:
             "val_miou"
         ],
         "segmentation network from AMN": lambda f: f["main"]["segmenter"]["val_miou"],
-        "segmentation network from true masks": lambda f: f["main"]["segmenter"][
-            "supervised_val_miou"
-        ],
+        "segmentation network from true masks": lambda f: f["main"]["supervised"]["val_miou"],
     }
 
 
@@ -67,9 +66,22 @@ def draw_picture(run: Run, file: Path) -> None:
     """Some training photos at every stage."""
     photos = Photos(run.recipe["data"]["root"], run.recipe["data"]["train"]).tagged()
     colours = plots.palette(len(photos.names))
-    chosen = choose(photos, [run.maps("amn")], EXAMPLES)
-    pictures = [train_pictures(run, photos, index, colours) for index in chosen]
-    figure = plots.example_grid([list(row.values()) for row in pictures], list(pictures[0]))
+    columns = {
+        "CAM": (map_picture, run.folder / "maps/cam"),
+        "AdvCAM": (map_picture, run.folder / "maps/advcam"),
+        "seed": (mask_picture, run.folder / "masks/seeds"),
+        "AMN": (map_picture, run.folder / "maps/amn"),
+        "pseudo-mask": (mask_picture, run.folder / "masks/amn_masks"),
+        "truth": (mask_picture, photos.root / layout.MASKS),
+    }
+    rows = []
+    for index in choose(photos, [run.folder / "maps/amn"], EXAMPLES):
+        image, id = photos.image(index), photos.ids[index]
+        rows.append([plots.picture(image)])
+        for draw, folder in columns.values():
+            ending = ".npz" if draw is map_picture else ".png"
+            rows[-1].append(draw(folder / f"{id}{ending}", image, colours))
+    figure = plots.example_grid(rows, ["photo", *columns])
     with atomic(file) as aside:
         figure.savefig(aside, format="webp", dpi=120, pil_kwargs={"quality": 85})
 

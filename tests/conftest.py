@@ -57,8 +57,12 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def own_root(tiny_root: Path, tmp_path: Path) -> Path:
-    """A copy of ``tiny_root`` that a test may damage."""
-    return Path(shutil.copytree(tiny_root, tmp_path / "dataset"))
+    """A copy of ``tiny_root`` that a test may damage; without the index that reading has made."""
+    return Path(
+        shutil.copytree(
+            tiny_root, tmp_path / "dataset", ignore=shutil.ignore_patterns("train.csv", "val.csv")
+        )
+    )
 
 
 def data_script(name: str) -> ModuleType:

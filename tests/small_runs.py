@@ -4,10 +4,10 @@ import json
 from dataclasses import replace
 
 from wsss_lib.data.augmentation import Augmentation
-from wsss_lib.recipes import Recipe, toy
+from wsss_lib.recipes import Segmentation, toy
 
 
-def small_recipe(root) -> Recipe:
+def small_recipe(root) -> Segmentation:
     """Every stage of the toy recipe, briefly, on a dataset that is there."""
     recipe = toy()
     crop = Augmentation(flip=True, crop=32)
@@ -20,7 +20,7 @@ def small_recipe(root) -> Recipe:
         recipe,
         data=replace(recipe.data, root=str(root), draw_seed=None),
         classifier=brief(recipe.classifier),
-        advcam=replace(recipe.advcam, steps=2, batch_size=2),
+        advcam=replace(recipe.advcam, steps=2, batch_pixels=20_000),
         crf=replace(recipe.crf, iterations=2),
         amn=brief(recipe.amn),
         segmenter=brief(recipe.segmenter),

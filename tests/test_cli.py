@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,14 @@ def refused(result, *words, runs=()):
 def test_a_run_prints_its_figures_and_where_the_report_is(wsss, small, tmp_path):
     code, output, _ = wsss("run", "small", "--quiet")
     assert code == 0
-    for words in ("classifier, val mAP", "cam maps", "advcam maps + CRF", "report.html"):
+    for words in (
+        "Classifier, mean average precision on val",
+        "AdvCAM, mIoU on train, one threshold",
+        "Pseudo-masks from AMN, mIoU on train",
+        "Segmentation network, mIoU on val",
+        "The same, from true masks",
+        "report.html",
+    ):
         assert words in output
     assert (tmp_path / "runs/small/report.html").exists()
     code, again, _ = wsss("run", "small", "--quiet")
@@ -100,17 +108,22 @@ def test_any_field_of_the_recipe_can_be_given(wsss, small, tmp_path):
 
 
 def test_maps_and_masks_can_be_evaluated(wsss, small):
-    wsss("pseudo_masks", "small", "--quiet")
+    wsss("run", "small", "--quiet")
     code, output, _ = wsss("evaluate", "runs/small/maps/cam", "--data", small, "--threshold", 0.36)
     metrics = json.loads(open("runs/small/metrics.json").read())
     assert code == 0 and f"mIoU {100 * metrics['cam']['miou']:.2f} at threshold 0.36" in output
     code, output, _ = wsss("evaluate", "runs/small/maps/cam", "--data", small)
     of_classes = [float(line.split()[-1]) for line in output.splitlines()[1:]]
     assert np.nanmean(of_classes) == pytest.approx(100 * metrics["cam"]["miou_best"], abs=0.01)
-    code, output, _ = wsss("evaluate", "runs/small/pseudo_masks/amn", "--data", small)
-    assert code == 0 and f"mIoU {100 * metrics['pseudo_masks']['amn']['miou']:.2f}" in output
+    code, output, _ = wsss("evaluate", "runs/small/masks/amn_masks", "--data", small)
+    assert code == 0 and f"mIoU {100 * metrics['amn_masks']['miou']:.2f}" in output
     refused(wsss("evaluate", "runs/small/stages", "--data", small), "neither maps")
     refused(wsss("evaluate", "nowhere", "--data", small), "nowhere")
+    for beyond in ("-0.5", "1.01", "nan"):
+        code, _, errors = wsss(
+            "evaluate", "runs/small/maps/cam", "--data", small, "--threshold", beyond
+        )
+        assert code == 2 and "0 ... 1" in errors
     next(Path("runs/small/maps/cam").iterdir()).unlink()
     refused(wsss("evaluate", "runs/small/maps/cam", "--data", small), "make the maps again")
 
@@ -132,16 +145,50 @@ def test_help_teaches(wsss):
     assert code == 0 and "--advcam.step-size" in output and "4.6 grey levels" in output
 
 
+def test_help_waits_for_nothing():
+    """PyTorch takes seconds to import, and nobody needs it to read a text."""
+    code = "import sys; from wsss_lib import cli; cli.main(['--help']); sys.exit('torch' in sys.modules)"
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "wsss run RECIPE" in done.stdout
+    assert time.monotonic() - start < 1
+
+
+def test_help_names_every_recipe_with_its_own_words():
+    for name, make in RECIPES.items():
+        if name != "small":
+            assert f"  {name:10} {make.__doc__.splitlines()[0]}" in cli.HELP
+
+
+@pytest.mark.parametrize("arguments", ["--help", "run --help", "evaluate --help"])
+def test_a_reader_who_has_seen_enough_is_no_error(arguments):
+    command = f"{sys.executable} -m wsss_lib {arguments} | head -n 1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout and not done.stderr and done.returncode == 0
+
+
 def test_unknown_words_are_answered_with_the_known_ones(wsss, small):
     refused(wsss("rum", "toy"), "'rum'", "did you mean run?", "evaluate")
     refused(wsss("run", "voc13"), "'voc13'", "did you mean voc12? There are", "toy-quick")
     refused(wsss("run", "quite-another"), "'quite-another'. There are", "toy-quick")
     for arguments in (
         ("--advcam.stepz", "3"), ("--advcam.steps", "many"), ("--backbone", "vgg"),
-        ("--crf.iterations", "-1"), ("--seeds.cam", "0.1", "0.5"),
+        ("--crf.iterations", "-1"), ("--cam.seed-thresholds", "0.1", "0.5"),
     ):  # fmt: skip
         code, output, errors = wsss("run", "small", *arguments)
         assert code == 2 and not output and "wsss run small --help" in errors
+
+
+def test_a_file_that_is_in_the_way(wsss, small, tmp_path):
+    (tmp_path / "runs").write_text("")
+    refused(wsss("cam", "small", "--quiet"), "runs", "Not a directory")
+    (tmp_path / "runs").unlink()
+    wsss("classifier", "small", "--quiet")
+    (tmp_path / "runs/small/report.html").unlink()
+    (tmp_path / "runs/small/report.html").mkdir()
+    refused(wsss("report", "runs/small"), "report.html", "Is a directory")
 
 
 def test_a_missing_or_empty_dataset(wsss, small, tmp_path):
@@ -184,7 +231,7 @@ def test_photos_of_every_kind_are_handled(wsss, small):
     change("train_3", lambda photo: photo.transpose(Image.Transpose.ROTATE_90), exif=exif)
     change("val_0", lambda photo: photo.convert("L"))
     code, output, errors = wsss("run", "small", "--quiet")
-    assert code == 0 and "segmenter, val mIoU" in output, errors
+    assert code == 0 and "Segmentation network, mIoU on val" in output, errors
 
 
 def test_a_mask_of_another_size_or_with_an_unknown_label(wsss, small):
@@ -223,12 +270,14 @@ def test_a_stride_that_the_network_cannot_have(wsss, small):
     refused(wsss("run", "small", "--quiet", "--cam.output-stride", 16), "output stride 16")
 
 
-def test_a_run_of_another_recipe(wsss, small):
-    assert wsss("classifier", "small", "--quiet")[0] == 0
+def test_what_was_made_otherwise_is_not_removed_unasked(wsss, small):
+    assert wsss("advcam", "small", "--quiet")[0] == 0
+    assert wsss("classifier", "small", "--quiet", "--advcam.steps", 9)[0] == 0
     refused(
-        wsss("classifier", "small", "--quiet", "--advcam.steps", 9),
-        "runs/small", "advcam.steps", "another name",
+        wsss("advcam", "small", "--quiet", "--advcam.steps", 9),
+        "runs/small", "advcam.steps was 2, now 9", "--name", "--again",
     )  # fmt: skip
+    assert wsss("advcam", "small", "--quiet", "--advcam.steps", 9, "--again")[0] == 0
 
 
 def test_runs_to_reuse_must_exist(wsss, small, tmp_path):

@@ -28,7 +28,10 @@ def test_voc12_has_the_settings_of_the_official_code():
     assert (classifier.training.backbone_lr, classifier.training.head_lr) == (0.1, 1.0)
     assert classifier.output_stride == 16 and not classifier.dilated
     assert classifier.augmentation.long_side == (320, 640) and classifier.augmentation.crop == 512
-    assert recipe.seeds.cam == (0.30, 0.05) and recipe.seeds.advcam == (0.35, 0.15)
+    assert recipe.cam.seed_thresholds == (0.30, 0.05)
+    assert recipe.advcam.seed_thresholds == (0.35, 0.15)
+    thresholds = [stage.threshold for stage in (recipe.cam, recipe.advcam, recipe.amn)]
+    assert thresholds == [0.15, 0.19, 0.25]
     amn = recipe.amn
     assert amn.training.optimizer == "adam" and amn.smoothing == 0.4 and amn.gate
     assert (amn.training.backbone_lr, amn.training.head_lr) == (5e-6, 1e-4)

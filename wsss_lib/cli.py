@@ -1,41 +1,54 @@
-"""The command line: ``wsss`` or ``python -m wsss_lib``."""
+"""The command line: ``wsss`` or ``python -m wsss_lib``.
+
+Nothing here imports PyTorch until a command needs it, so that help and a mistyped word are answered at once.
+"""
+
+from __future__ import annotations
 
 import difflib
 import json
+import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from accelerate import PartialState
 
 from wsss_lib.data.layout import InputError
-from wsss_lib.pipeline.settings import Recipe
-from wsss_lib.recipes import RECIPES
+
+if TYPE_CHECKING:
+    from wsss_lib.pipeline.recipe import Recipe
+    from wsss_lib.pipeline.runs import Run
 
 ASKS_FOR_HELP = ("-h", "--help", "help")
+COMMANDS = ("run", "evaluate", "report", "bench")
 HELP = """wsss: weakly supervised semantic segmentation, from image tags to pixel masks
 
   wsss run RECIPE          every stage, then the report: start here with `wsss run toy`
-  wsss STAGE RECIPE        only up to this stage. In their order:
-                           {stages}
+  wsss STAGE RECIPE        only up to this stage; `wsss run RECIPE --dry-run` lists them, what there
+                           is of each, and what it will take of time, memory and disk
   wsss evaluate FOLDER     mIoU of a folder of maps (.npz) or masks (.png)
   wsss report FOLDER       write the report of a run again
   wsss bench               measure the speed of the slow parts on this machine
 
 Recipes:
-{recipes}
+  toy        The embedded dataset: every stage in minutes on two CPU cores.
+  toy-quick  The toy recipe on few, small photos and for few steps: a rehearsal of under a minute.
+  voc12      PASCAL VOC 2012 as in the papers: ResNet-50, then DeepLabV2-ResNet-101, on a GPU.
+  photos     Your own tagged photos: MobileNetV2, sizes that a laptop bears, no truth needed.
 
 Any setting of a recipe can be changed; `wsss run RECIPE --help` lists them with their meaning:
 
   wsss run toy --name slow-climb --advcam.steps 27 --advcam.step-size 0.04
   wsss run photos --data.root my-photos --name cats
   wsss run voc12 --data.root data/VOC2012 --seeds.source cam
+  wsss advcam voc12 --advcam.threshold 0.22
 
 A run lives in runs/NAME. Stopped and started again with the same command it goes on where it was.
-`--reuse runs/OTHER` takes over the stages that another run has finished with the same settings.
+What was made with other settings or other photos is never removed unasked: give another --name, where
+`--reuse runs/OTHER` takes over the stages that are the same, or say --again.
 In two processes: torchrun --nproc-per-node 2 -m wsss_lib run voc12"""
 
 
@@ -48,10 +61,13 @@ class Job:
     runs: Path = Path("runs")
     """The folder of all runs."""
     reuse: tuple[Path, ...] = ()
-    """Other runs, whose finished stages are taken over where the settings are the same."""
+    """Other runs; what they have made of a stage with the same settings, finished or not, is taken over."""
+    again: bool = False
+    """Remove what was made with other settings, other photos or another version of a stage, and make it anew."""
+    dry_run: bool = False
+    """Make nothing: say what there is, what would be made, and what it would take."""
     quiet: bool = False
     """No progress bars."""
-    recipe: Annotated[Recipe, tyro.conf.arg(name="")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,47 +83,51 @@ class Evaluation:
     threshold: float | None = None
     """For maps: the mIoU at this threshold too, besides the best one."""
 
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ValueError(f"a threshold lies in 0 ... 1, but is {self.threshold}")
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; exits with 2, and one sentence, where the input cannot be used."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         command(arguments)
+        sys.stdout.flush()
     except InputError as error:
         sys.exit(fail(str(error)))
     except KeyboardInterrupt:
         sys.exit(fail("stopped; the same command goes on from here", code=130))
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        sys.exit(fail(f"{place}{error.strerror or error}"))
 
 
 def fail(sentence: str, code: int = 2) -> int:
-    """Says what is wrong and returns the exit code."""
-    print(f"wsss: {sentence}", file=sys.stderr)
+    """Says what is wrong, once where several processes find it, and returns the exit code."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(f"wsss: {sentence}", file=sys.stderr)
     return code
 
 
 def command(arguments: list[str]) -> None:
     """Runs the command in the first word."""
-    from wsss_lib.pipeline.make import (
-        STAGES,  # imports torch's world, which --help need not wait for
-    )
-
-    commands: dict[str, Callable[[list[str]], None]] = {
-        "run": lambda rest: run("run", list(STAGES), rest),
-        **{name: lambda rest, name=name: run(name, [name], rest) for name in STAGES},
-        "evaluate": evaluate,
-        "report": report,
-        "bench": bench,
-    }
     if not arguments or arguments[0] in ASKS_FOR_HELP:
-        print(help_text(list(STAGES)))
+        print(HELP)
         return
-    commands[known(arguments[0], commands, "command")](arguments[1:])
-
-
-def help_text(stages: list[str]) -> str:
-    """What ``wsss --help`` prints."""
-    recipes = [f"  {name:10} {make.__doc__.splitlines()[0]}" for name, make in RECIPES.items()]
-    return HELP.format(stages=" ".join(stages), recipes="\n".join(recipes))
+    word, rest = arguments[0], arguments[1:]
+    alone = {"evaluate": evaluate, "report": report, "bench": bench}
+    if word in alone:
+        alone[word](rest)
+    elif word == "run" and (not rest or rest[0] in ASKS_FOR_HELP):
+        print(HELP)
+    elif not rest:
+        known(word, COMMANDS, "command")
+    else:
+        run(word, rest)
 
 
 def known(word: str, words: Sequence[str], kind: str) -> str:
@@ -123,48 +143,61 @@ def known(word: str, words: Sequence[str], kind: str) -> str:
     raise InputError(f"there is no {kind} {word!r}{guess} There are: {', '.join(words)}")
 
 
-def run(name: str, targets: list[str], arguments: list[str]) -> None:
+def run(word: str, arguments: list[str]) -> None:
     """``wsss run RECIPE`` and ``wsss STAGE RECIPE``."""
-    from wsss_lib.pipeline.make import STAGES, run_stages
+    from wsss_lib.pipeline import ranks
+    from wsss_lib.pipeline.make import run_stages
+    from wsss_lib.recipes import RECIPES
 
-    if not arguments or arguments[0] in ASKS_FOR_HELP:
-        print(help_text(list(STAGES)))
+    stages = {name: list(make().stages) for name, make in RECIPES.items()}
+    known(word, [*COMMANDS, *dict.fromkeys(sum(stages.values(), []))], "command")
+    name = known(arguments[0], list(RECIPES), "recipe")
+    recipe = RECIPES[name]()
+    targets = recipe.in_order(list(recipe.stages) if word == "run" else [word])
+    job = asked(word, name, recipe, RECIPES[name].__doc__, arguments[1:])
+    ranks.join()
+    if job.dry_run:
+        from wsss_lib.pipeline.estimate import dry_run
+
+        print(dry_run(job.recipe, job.runs / job.name, targets, job.reuse))
         return
-    recipe = known(arguments[0], RECIPES, "recipe")
-    job = tyro.cli(
-        Job,
-        default=Job(name=recipe, recipe=RECIPES[recipe]()),
-        args=arguments[1:],
-        prog=f"wsss {name} {recipe}",
-        description=RECIPES[recipe].__doc__,
-    )
     done = run_stages(
-        job.recipe, job.runs / job.name, targets=targets, reuse=job.reuse, progress=not job.quiet
+        job.recipe,
+        job.runs / job.name,
+        targets=targets,
+        reuse=job.reuse,
+        again=job.again,
+        progress=not job.quiet,
     )
-    if PartialState().is_main_process:
-        print(summary(done.metrics()))
+    if ranks.is_main():
+        print(summary(done))
         print(f"report: {done.folder / 'report.html'}")
 
 
-def summary(metrics: dict) -> str:
-    """The main figures of a run, one a line."""
-    lines = [
-        ("classifier, val mAP", metrics.get("classifier", {}).get("val_map")),
-        *((f"{name} maps, train mIoU", metrics.get(name, {}).get("miou")) for name in MAPS),
-        *(
-            (
-                f"{name} maps + CRF, train mIoU",
-                metrics.get("pseudo_masks", {}).get(name, {}).get("miou"),
-            )
-            for name in MAPS
-        ),
-        ("segmenter, val mIoU", metrics.get("segmenter", {}).get("val_miou")),
-        ("the same with true masks", metrics.get("segmenter", {}).get("supervised_val_miou")),
-    ]
-    return "\n".join(f"{name:32} {100 * value:5.1f}" for name, value in lines if value is not None)
+def asked(word: str, name: str, recipe: Recipe, meaning: str, arguments: list[str]) -> Job:
+    """The run that is asked for: every setting of the recipe is an option."""
+    kind = make_dataclass(
+        "Run",
+        [("recipe", Annotated[type(recipe), tyro.conf.arg(name="")])],
+        bases=(Job,),
+        frozen=True,
+        kw_only=True,
+    )
+    default = kind(name=name, recipe=recipe)
+    prog = f"wsss {word} {name}"
+    return tyro.cli(kind, default=default, args=arguments, prog=prog, description=meaning)
 
 
-MAPS = ("cam", "advcam", "amn")
+def summary(run: Run) -> str:
+    """The main figure of each stage, one a line."""
+    lines = []
+    for name, figures in run.metrics().items():
+        shown = run.mark(name)["shown"]
+        key, meaning = shown["headline"] or (None, "")
+        if figures.get(key) is not None:
+            said = f"{shown['title']}, {meaning}"
+            lines.append(f"{said:52} {100 * figures[key]:5.1f}")
+    return "\n".join(lines)
 
 
 def evaluate(arguments: list[str]) -> None:
@@ -176,7 +209,7 @@ def evaluate(arguments: list[str]) -> None:
     photos = with_truth(Photos(asked.data, asked.split))
     if photos is None:
         raise InputError(f"{asked.data} has no true masks for the split {asked.split}")
-    there = {file.suffix: file for file in asked.folder.glob("*.*")}
+    there = {file.suffix for file in asked.folder.glob("*.*")}
     if ".npz" in there:
         sweep = sweep_maps(asked.folder, photos.tagged())
         threshold = sweep.best()[0] if asked.threshold is None else asked.threshold
@@ -203,8 +236,7 @@ def report(arguments: list[str]) -> None:
 
     if len(arguments) != 1 or arguments[0].startswith("-"):
         raise InputError("give the folder of one run: wsss report runs/toy")
-    write_report(arguments[0])
-    print(f"report: {Path(arguments[0]) / 'report.html'}")
+    print(f"report: {write_report(arguments[0])}")
 
 
 def bench(arguments: list[str]) -> None:

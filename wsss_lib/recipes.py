@@ -4,26 +4,41 @@ Derive your own with `dataclasses.replace`, or on the command line:
 ``wsss run toy --name slow-climb --advcam.steps 27``.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from wsss_lib.data.augmentation import Augmentation
 from wsss_lib.learning.training import Training
 from wsss_lib.methods.crf import DenseCRF
-from wsss_lib.pipeline.settings import (
-    AdvCamStage,
-    AmnStage,
-    CamStage,
-    ClassifierStage,
-    Data,
-    PseudoMasksStage,
-    Recipe,
-    SeedsStage,
-    SegmenterStage,
-    Thresholds,
-)
+from wsss_lib.pipeline.recipe import Data, Recipe
+from wsss_lib.pipeline.stages.advcam import AdvCamStage
+from wsss_lib.pipeline.stages.amn import AmnStage
+from wsss_lib.pipeline.stages.cam import CamStage
+from wsss_lib.pipeline.stages.classifier import ClassifierStage
+from wsss_lib.pipeline.stages.pseudo_masks import PseudoMasksStage
+from wsss_lib.pipeline.stages.seeds import SeedsStage
+from wsss_lib.pipeline.stages.segmenter import SegmenterStage
+from wsss_lib.pipeline.stages.supervised import SupervisedStage
 
 
-def toy(data_seed: int = 0, photos: tuple[int, int, int] = (600, 300, 100)) -> Recipe:
+@dataclass(frozen=True, kw_only=True)
+class Segmentation(Recipe):
+    """From tags to masks, and to a network that needs no tags."""
+
+    classifier: ClassifierStage
+    cam: CamStage = CamStage()
+    advcam: AdvCamStage = AdvCamStage()
+    seeds: SeedsStage = SeedsStage()
+    amn: AmnStage
+    cam_masks: PseudoMasksStage = PseudoMasksStage(source="cam")
+    advcam_masks: PseudoMasksStage = PseudoMasksStage(source="advcam")
+    amn_masks: PseudoMasksStage = PseudoMasksStage(source="amn")
+    segmenter: SegmenterStage
+    supervised: SupervisedStage = SupervisedStage()
+    crf: DenseCRF = field(default_factory=DenseCRF)
+    """The CRF of seeds and pseudo-masks."""
+
+
+def toy(data_seed: int = 0, photos: tuple[int, int, int] = (600, 300, 100)) -> Segmentation:
     """The embedded dataset: every stage in minutes on two CPU cores."""
     moved = Augmentation(flip=True, shift=12, jitter=(0.15, 0.15, 0.15), noise=0.3)
     adam = Training(
@@ -37,34 +52,43 @@ def toy(data_seed: int = 0, photos: tuple[int, int, int] = (600, 300, 100)) -> R
     )
     free = {"frozen_stages": 0, "frozen_norm": False}
     fine = {"output_stride": 4, "dilated": True}
-    return Recipe(
+    photo = 128 * 128  # pixels; twice as many with its mirror image
+    return Segmentation(
         backbone="toy",
         data=Data(root="data/toy", draw_seed=data_seed, draw_photos=photos),
-        classifier=ClassifierStage(training=adam, augmentation=moved, output_stride=8, **free),
-        cam=CamStage(scales=(1.0,), batch_size=50, **fine),
+        classifier=ClassifierStage(
+            training=adam, augmentation=moved, output_stride=8, batch_pixels=50 * photo, **free
+        ),
+        cam=CamStage(
+            scales=(1.0,),
+            threshold=0.36,
+            seed_thresholds=(0.50, 0.28),
+            batch_pixels=100 * photo,
+            **fine,
+        ),
         advcam=AdvCamStage(
             steps=12,
             mask_threshold=0.6,
             regularization=10,
             regularization_unit="mean",
             scales=(1.0,),
-            batch_size=16,
+            threshold=0.43,
+            seed_thresholds=(0.57, 0.35),
+            batch_pixels=32 * photo,
         ),
         crf=DenseCRF(gaussian_sxy=2, bilateral_sxy=25, bilateral_srgb=8),
-        thresholds=Thresholds(cam=0.36, advcam=0.43, amn=0.46),
-        seeds=SeedsStage(cam=(0.50, 0.28), advcam=(0.57, 0.35)),
         amn=AmnStage(
             training=replace(adam, epochs=6, batch_size=16, backbone_lr=6e-4, weight_decay=1e-4),
             augmentation=moved,
             start="classifier",
             rates=(1, 2, 4, 6),
             scales=(1.0,),
+            threshold=0.46,
             gate=False,
-            batch_size=50,
+            batch_pixels=100 * photo,
             **fine,
             **free,
         ),
-        pseudo_masks=PseudoMasksStage(),
         segmenter=SegmenterStage(
             training=replace(
                 adam, epochs=8, batch_size=16, backbone_lr=4e-3, head_lr=4e-3, weight_decay=1e-4
@@ -76,14 +100,14 @@ def toy(data_seed: int = 0, photos: tuple[int, int, int] = (600, 300, 100)) -> R
             scales=(1.0,),
             mirrored=True,
             refine=False,
-            batch_size=50,
+            batch_pixels=100 * photo,
             **fine,
             **free,
         ),
     )
 
 
-def toy_quick(data_seed: int = 0) -> Recipe:
+def toy_quick(data_seed: int = 0) -> Segmentation:
     """The toy recipe on few, small photos and for few steps: a rehearsal of under a minute."""
     recipe = toy(data_seed, photos=(64, 32, 16))
     return replace(
@@ -98,21 +122,16 @@ def toy_quick(data_seed: int = 0) -> Recipe:
     )
 
 
-def voc12() -> Recipe:
+def voc12() -> Segmentation:
     """PASCAL VOC 2012 as in the papers: ResNet-50, then DeepLabV2-ResNet-101, on a GPU."""
-    return Recipe(
-        data=Data(root="data/VOC2012", train="train"),
+    return Segmentation(
+        data=Data(root="data/VOC2012", workers=8),
         classifier=ClassifierStage(
             training=Training(
                 epochs=5, batch_size=16, backbone_lr=0.1, head_lr=1.0, momentum=1e-4, workers=8
             ),
             augmentation=Augmentation(long_side=(320, 640), flip=True, crop=512),
         ),
-        cam=CamStage(),
-        advcam=AdvCamStage(),
-        crf=DenseCRF(),
-        thresholds=Thresholds(),
-        seeds=SeedsStage(),
         amn=AmnStage(
             training=Training(
                 epochs=5,
@@ -125,7 +144,6 @@ def voc12() -> Recipe:
             ),
             augmentation=Augmentation(rescale=(0.5, 1.5), flip=True, crop=512),
         ),
-        pseudo_masks=PseudoMasksStage(),
         segmenter=SegmenterStage(
             training=Training(
                 epochs=28,
@@ -143,7 +161,7 @@ def voc12() -> Recipe:
     )
 
 
-def photos() -> Recipe:
+def photos() -> Segmentation:
     """Your own tagged photos: MobileNetV2, sizes that a laptop bears, no truth needed."""
     recipe = voc12()
     adam = Training(
@@ -155,15 +173,22 @@ def photos() -> Recipe:
         weight_decay=0.01,
         schedule="warmup_cosine",
     )
+    bearable = {"batch_pixels": 4_000_000}
     crop = Augmentation(long_side=(288, 448), flip=True, jitter=(0.2, 0.2, 0.2), crop=288)
     return replace(
         recipe,
         backbone="mobilenet_v2",
         data=Data(root="data/photos"),
         classifier=replace(recipe.classifier, training=adam, augmentation=crop),
-        cam=replace(recipe.cam, scales=(1.0,)),
-        advcam=replace(recipe.advcam, scales=(1.0,), steps=10),
-        amn=replace(recipe.amn, training=replace(adam, epochs=6), augmentation=crop, scales=(1.0,)),
+        cam=replace(recipe.cam, scales=(1.0,), **bearable),
+        advcam=replace(recipe.advcam, scales=(1.0,), steps=10, **bearable),
+        amn=replace(
+            recipe.amn,
+            training=replace(adam, epochs=6),
+            augmentation=crop,
+            scales=(1.0,),
+            **bearable,
+        ),
         segmenter=replace(
             recipe.segmenter,
             training=replace(adam, epochs=15),

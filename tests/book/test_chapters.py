@@ -55,7 +55,7 @@ def test_elsewhere_they_lie_in_the_current_folder(tmp_path, monkeypatch):
 def test_the_photos_of_the_book_are_those_of_its_seed():
     recipe = chapters.book_recipe()
     assert recipe.data.draw_seed == recipe.seed == chapters.DATA_SEED
-    assert not recipe.segmenter.supervised
+    assert not recipe.supervised.wanted
 
 
 def small(**changes):

@@ -32,6 +32,7 @@ ALL = {
         rescale=(0.5, 1.5), flip=True, shift=9, jitter=(0.05, 0.05, 0.05), noise=0.05, crop=70
     ),
 }
+PADDING = torch.tensor([124, 116, 104], dtype=torch.uint8)  # 255 times MEAN, rounded
 LEVEL = {0: 0, 1: 90, 2: 170, 255: 255}  # the grey that shows each label in `scene`
 
 
@@ -60,13 +61,17 @@ def test_photo_and_mask_stay_aligned(name, seed):
     torch.manual_seed(seed)
     out = paired_augmentation(ALL[name])(scene())
     image, mask = out["image"], out["mask"]
-    assert image.dtype == torch.float32 and mask.dtype == torch.int64
+    noisy = ALL[name].noise > 0
+    assert image.dtype == (torch.float32 if noisy else torch.uint8)
+    assert mask.dtype == (torch.int64 if noisy else torch.uint8)
     assert type(image) is type(mask) is torch.Tensor
     assert image.shape[1:] == mask.shape and torch.equal(out["tags"], torch.ones(2))
     assert set(mask.unique().tolist()) <= {0, 1, 2, 255}
-    padding = (image == 0).all(dim=0)  # exactly the mean colour: no grey of the scene is
+    colour = torch.zeros(3) if noisy else PADDING  # no grey of the scene is
+    padding = (image == colour[:, None, None]).all(dim=0)
     assert (mask[padding] == 255).all()
-    seen = denormalise(image).float().mean(dim=0)
+    seen = (denormalise(image) if noisy else image).float().mean(dim=0)
+    mask = mask.long()
     shown = torch.zeros(256)
     shown[list(LEVEL)] = torch.tensor(list(LEVEL.values()), dtype=torch.float)
     sure = inside(mask) & ~padding & ~near(padding)
@@ -87,7 +92,7 @@ def test_resizing_does_not_shift_the_mask_against_the_photo(factor):
     mask = paired_augmentation(Augmentation(rescale=(factor, factor)))(item)["mask"]
     W = mask.shape[1]
     expected = [min(59, int((x + 0.5) * 60 / W)) for x in range(W)]
-    off = (mask[0] - torch.tensor(expected)).abs()
+    off = (mask[0].long() - torch.tensor(expected)).abs()
     assert off.max() <= 1 and (off > 0).float().mean() < 0.05  # a tie may go either way
 
 
@@ -100,9 +105,30 @@ def test_crop_of_a_small_photo_pads_with_the_mean_colour_and_void():
         out = paired_augmentation(Augmentation(crop=100))(item)
         photo = out["mask"] == 1
         assert photo.sum() == 57 * 80 and (out["mask"][~photo] == 255).all()
-        assert (out["image"][:, ~photo] == 0).all()
+        assert (out["image"][:, ~photo] == PADDING[:, None]).all()
         places.add(tuple(photo.nonzero()[0].tolist()))
     assert len(places) > 20
+    padded = normalise(PADDING[:, None, None])
+    assert padded.abs().max() < 0.01  # IRN pads with zeros
+
+
+def test_with_noise_it_pads_with_zeros():
+    torch.manual_seed(0)
+    out = paired_augmentation(Augmentation(crop=100, noise=1e-9))(scene())
+    mask = out["mask"]
+    assert (out["image"][:, mask == 255] == 0).all(dim=0).sum() >= 100 * 100 - 57 * 80
+
+
+def test_a_photo_in_bytes_is_the_same_once_it_is_normalised():
+    """Whether the loader normalises (as it must before it adds noise) or the device."""
+    moved = dict(rescale=(0.5, 1.5), flip=True, shift=9, jitter=(0.1, 0.1, 0.1))
+    for seed in range(5):
+        pair = []
+        for noise in (0.0, 1e-12):
+            torch.manual_seed(seed)
+            pair.append(paired_augmentation(Augmentation(**moved, noise=noise))(scene()))
+        assert torch.allclose(normalise(pair[0]["image"]), pair[1]["image"], atol=1e-6)
+        assert torch.equal(pair[0]["mask"].long(), pair[1]["mask"])
 
 
 def test_shift_moves_by_at_most_so_many_pixels_and_reflects():
@@ -155,12 +181,12 @@ def test_jitter_changes_colours_within_bounds():
     for seed in range(200):
         torch.manual_seed(seed)
         jitter = paired_augmentation(Augmentation(jitter=(0.15, 0.0, 0.0)))
-        seen.add(int(denormalise(jitter(item)["image"])[0, 0, 0]))
+        seen.add(int(jitter(item)["image"][0, 0, 0]))
     assert min(seen) < 88 and max(seen) > 112 and min(seen) >= 84 and max(seen) <= 116
 
 
 def test_flip_mirrors_half_of_the_photos():
-    flips, straight = 0, scene()["mask"].long()
+    flips, straight = 0, scene()["mask"]
     for seed in range(200):
         torch.manual_seed(seed)
         mask = paired_augmentation(Augmentation(flip=True))(scene())["mask"]
@@ -172,6 +198,19 @@ def test_flip_mirrors_half_of_the_photos():
 def test_two_ways_to_resize_at_once_are_refused():
     with pytest.raises(ValueError, match="not both"):
         Augmentation(long_side=(1, 2), rescale=(1, 2))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"crop": 0}, {"shift": -1}, {"noise": -0.1}, {"noise": float("nan")},
+        {"jitter": (0.1, -0.1, 0.0)}, {"rescale": (1.5, 0.5)}, {"rescale": (0.0, 1.0)},
+        {"long_side": (320, 100)}, {"long_side": (-1, 3)},
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_be_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Augmentation(**wrong)
 
 
 def test_normalise_is_imagenets_and_denormalise_its_inverse():

@@ -18,7 +18,7 @@ def test_reading_gives_what_was_written(tiny_root):
     ids = layout.split_ids(tiny_root, "train")
     assert names == ["background", "apple", "leaf", "plum"]
     assert ids == [f"train_{i}" for i in range(8)]
-    tags = layout.tags(tiny_root, ids, names)
+    tags = layout.tags(tiny_root, ids, [layout.objects(tiny_root, id) for id in ids], names)
     assert tags.dtype == bool and tags.shape == (8, 3)
     assert tags[3].tolist() == [True, True, False] and tags.sum() == 9
 
@@ -140,7 +140,8 @@ def test_wrong_lists_and_annotations_are_named_with_a_remedy(own_root, what):
     file, remedy = spoil(own_root, what)
     with pytest.raises(InputError) as error:
         names = layout.class_names(own_root)
-        layout.tags(own_root, layout.split_ids(own_root, "train"), names)
+        ids = layout.split_ids(own_root, "train")
+        layout.tags(own_root, ids, [layout.objects(own_root, id) for id in ids], names)
     sentence = str(error.value)
     assert str(file) in sentence and remedy in sentence
     assert sentence.endswith(".") and "\n" not in sentence

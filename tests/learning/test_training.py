@@ -8,7 +8,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from wsss_lib.data.layout import InputError
-from wsss_lib.learning.training import Training, batch_keys, fit, lr_factor, make_optimizer
+from wsss_lib.learning.loading import batch_keys
+from wsss_lib.learning.training import Training, fit, lr_factor, make_optimizer
 
 SETTINGS = Training(epochs=3, batch_size=4, backbone_lr=0.01, head_lr=0.1, optimizer="adamw")
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from wsss_lib.data.layout import VOID, voc_palette
 from wsss_lib.pipeline import plots
+from wsss_lib.recipes import toy
 
 # Linear RGB as seen without one kind of cone: Machado, Oliveira & Fernandes (2009), severity 1.
 VISION = {
@@ -75,18 +76,20 @@ def test_classes_stay_apart_for_every_eye(vision):
 
 @pytest.mark.parametrize("vision", VISION)
 def test_methods_stay_apart_for_every_eye(vision):
-    seen = [
-        oklab(np.array(VISION[vision]) @ linear(rgb(colour)))
-        for _, colour, _ in plots.METHODS.values()
-    ]
+    seen = [oklab(np.array(VISION[vision]) @ linear(rgb(colour))) for colour, _ in plots.LINES]
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 0.1
-    assert len({str(dashes) for *_, dashes in plots.METHODS.values()}) == len(plots.METHODS)
+    assert len({str(dashes) for _, dashes in plots.LINES}) == len(plots.LINES)
+
+
+def test_stages_bring_lines_that_stay_apart():
+    lines = [stage.line for stage in toy().stages.values() if stage.line]
+    assert len(lines) == 3 and set(lines) <= set(plots.LINES)
 
 
 @pytest.mark.parametrize("ground", ["#ffffff", "#16181d"])
 def test_inks_can_be_read_on_light_and_dark(ground):
     assert contrast(plots.INK, ground) > 3.9
-    for _, colour, _ in plots.METHODS.values():
+    for colour, _ in plots.LINES:
         assert contrast(colour, ground) > 3  # WCAG 2, for what is not text
 
 
@@ -153,11 +156,22 @@ def test_heat_is_lighter_where_the_map_is_higher():
 
 def test_threshold_curves_draws_every_method_and_marks_its_threshold():
     curve = [(t / 10, 0.05 * t if t != 3 else None) for t in range(11)]
-    figure = plots.threshold_curves({"cam": curve, "mine": curve}, chosen={"cam": 0.52})
+    figure = plots.threshold_curves({"CAM": curve, "mine": curve}, chosen={"CAM": 0.52})
     lines = figure.axes[0].get_lines()
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["CAM", "mine"]
     assert np.isnan(lines[0].get_ydata()[3]) and lines[0].get_ydata()[10] == 50
     assert lines[1].get_xdata() == [0.5] and lines[1].get_ydata() == [25]
+
+
+def test_threshold_curves_takes_the_lines_of_the_stages_also_from_json():
+    curve = [(0, 0.1), (1, 0.2)]
+    look = ["#e06c1c", [0, [5, 2]]]
+    figures = [
+        plots.threshold_curves({"AdvCAM": curve}, lines={"AdvCAM": line})
+        for line in (look, (look[0], (0, (5, 2))))
+    ]
+    assert plots.svg(figures[0]) == plots.svg(figures[1])
+    assert figures[0].axes[0].get_lines()[0].get_color() == "#e06c1c"
 
 
 def test_threshold_curves_draws_into_given_axes():

@@ -10,11 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from wsss_lib.data.files import write_json
 from wsss_lib.data.layout import MASKS, InputError, write_mask
+from wsss_lib.data.maps import save_map
 from wsss_lib.data.photos import Photos
-from wsss_lib.pipeline import report, report_examples
+from wsss_lib.pipeline.pictures import choose
 from wsss_lib.pipeline.report import duration, percent, write_report
-from wsss_lib.pipeline.runs import Run, save_map
+from wsss_lib.pipeline.runs import Run
 
 MEASURED = {
     "classifier": {"val_map": 0.9719, "untagged": 0, "seconds": 27.4},
@@ -29,8 +31,21 @@ MEASURED = {
         "seconds": 2.04,
     },
     "seeds": {"miou": 0.802, "unsure": 0.13, "seconds": 20},
-    "pseudo_masks": {"cam": {"miou": 0.668}, "miou": 0.668, "seconds": 3725},
-    "segmenter": {"val_miou": 0.621, "supervised_val_miou": 0.77, "seconds": 61},
+    "cam_masks": {"miou": 0.668, "unsure": 0.0, "seconds": 3725, "starts": 2},
+    "segmenter": {"val_miou": 0.621, "seconds": 61},
+    "supervised": {"val_miou": 0.77, "seconds": 1},
+}
+SHOWN = {
+    "classifier": ("Classifier", ["checkpoints"], ["val_map", "mean average precision on val"]),
+    "cam": ("CAM", ["maps"], ["miou", "mIoU on train, one threshold"]),
+    "seeds": ("Seeds", ["masks"], ["miou", "mIoU on train"]),
+    "cam_masks": ("Pseudo-masks from CAM", ["masks"], ["miou", "mIoU on train"]),
+    "segmenter": (
+        "Segmentation network",
+        ["checkpoints", "predictions"],
+        ["val_miou", "mIoU on val"],
+    ),
+    "supervised": ("The same, from true masks", ["checkpoints"], ["val_miou", "mIoU on val"]),
 }
 
 
@@ -64,29 +79,39 @@ class Page(HTMLParser):
 
 
 def recipe(root):
-    return {
-        "data": {"root": str(root), "train": "train", "val": "val"},
-        "segmenter": {"source": "cam"},
-    }
+    return {"data": {"root": str(root), "train": "train", "val": "val"}, "segmenter": {"seed": 3}}
+
+
+def record(run, measured, shown=None):
+    """Marks stages as done, with their figures."""
+    shutil.rmtree(run.folder / "stages", ignore_errors=True)
+    for stage, figures in measured.items():
+        title, kinds, headline = (SHOWN | (shown or {}))[stage]
+        told = {"title": title, "kinds": kinds, "headline": headline, "line": None}
+        run.begin(stage, "key", {}, [], told)
+        run.finish(stage, "key", figures, figures.get("seconds", 0))
+    write_json(run.folder / "metrics.json", measured)
 
 
 @pytest.fixture
 def run(tiny_root, tmp_path):
     """A run that has made and measured everything up to the segmentation network."""
-    run = Run.create(tmp_path / "my run", recipe(tiny_root), seed=7)
+    run = Run(tmp_path / "my run")
+    run.start(recipe(tiny_root), seed=7)
     photos = Photos(tiny_root, "train").tagged()
     for index, id in enumerate(photos.ids):
         classes = photos.tags_NK[index].nonzero().flatten()
         size = photos.image(index).shape[-2:]
-        save_map(run.maps("cam") / f"{id}.npz", classes, torch.rand(len(classes), 6, 8), size)
-        for folder in (run.seeds, run.pseudo_masks("cam")):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_mask(folder / f"{id}.png", torch.zeros(size, dtype=torch.uint8))
-    run.predictions.joinpath("segmenter").mkdir(parents=True)
+        save_map(run.folder / f"maps/cam/{id}.npz", classes, torch.rand(len(classes), 6, 8), size)
+        for stage in ("seeds", "cam_masks"):
+            (run.folder / "masks" / stage).mkdir(parents=True, exist_ok=True)
+            mask = torch.zeros(size, dtype=torch.uint8)
+            write_mask(run.folder / f"masks/{stage}/{id}.png", mask)
+    predictions = run.folder / "predictions/segmenter"
+    predictions.mkdir(parents=True)
     for id in Photos(tiny_root, "val").ids:
-        shutil.copy(tiny_root / MASKS / f"{id}.png", run.predictions / "segmenter" / f"{id}.png")
-    for stage, values in MEASURED.items():
-        run.record(stage, values)
+        shutil.copy(tiny_root / MASKS / f"{id}.png", predictions / f"{id}.png")
+    record(run, MEASURED)
     return run
 
 
@@ -126,8 +151,8 @@ def test_every_example_shows_its_stages(run):
     text, _ = read(run)
     heads = re.findall(r'<div class="row heads">(.*?)</div>', text)
     train, val = (re.findall(r"<span>(.*?)</span>", head) for head in heads)
-    assert train == ["photo", "CAM", "seed", "pseudo-mask", "truth"]
-    assert val == ["photo", "prediction", "truth"]
+    assert train == ["photo", "CAM", "Seeds", "Pseudo-masks from CAM", "truth"]
+    assert val == ["photo", "Segmentation network", "truth"]
     assert text.count("<img") == 6 * len(train) + 4 * len(val)
 
 
@@ -141,7 +166,10 @@ def test_pictures_are_jpegs_of_the_photos(run, tiny_root):
 def test_recipe_and_provenance_are_folded_in(run):
     text, page = read(run)
     assert text.count("<details>") == 2
-    assert "segmenter.source" in page.text and torch.__version__ in page.text
+    assert "segmenter.seed" in page.text and torch.__version__ in page.text
+
+
+EVIL = "<img src=x onerror=alert(1)>"
 
 
 def test_names_are_escaped(run, tmp_path):
@@ -150,50 +178,109 @@ def test_names_are_escaped(run, tmp_path):
     assert "<title>a &lt;b&gt; &amp; c</title>" in text and "<b> & c" not in text
 
 
+@pytest.mark.parametrize("where", ["recipe", "title", "headline", "class", "number", "starts"])
+def test_nothing_in_the_files_of_a_run_becomes_html(run, where):
+    """A run may come from somebody else."""
+    measured = {name: dict(figures) for name, figures in MEASURED.items()}
+    shown = {}
+    if where == "recipe":
+        made = run.recipe | {"segmenter": {EVIL: EVIL}}
+        write_json(run.folder / "recipe.json", made)
+    elif where == "title":
+        shown = {"cam": (EVIL, *SHOWN["cam"][1:])}
+    elif where == "headline":
+        shown = {"cam": (*SHOWN["cam"][:2], ["miou", EVIL])}
+    elif where == "class":
+        measured["cam"]["iou"] = {EVIL: 0.5}
+    elif where == "number":
+        measured["cam"] |= {
+            "miou": EVIL,
+            "threshold": EVIL,
+            "threshold_best": EVIL,
+            "seconds": EVIL,
+        }
+    else:
+        measured["cam"] |= {"starts": EVIL, "reused_from": EVIL}
+    measured["cam"]["seconds"] = 1
+    record(run, measured, shown)
+    write_json(run.folder / "metrics.json", measured)
+    text, page = read(run)
+    assert "onerror" not in re.sub(r"&lt;img.*?&gt;", "", text)
+    assert "x" not in page.links
+
+
+@pytest.mark.parametrize("what", ["class", "id"])
+def test_nothing_in_the_data_becomes_html(run, own_root, what):
+    write_json(run.folder / "recipe.json", recipe(own_root))
+    if what == "class":
+        labels = own_root / "labels.txt"
+        labels.write_text(labels.read_text().replace("apple", EVIL))
+        for file in (own_root / "Annotations").iterdir():
+            file.write_text(file.read_text().replace("apple", "&lt;img src=x onerror=alert(1)&gt;"))
+    else:
+        for folder, ending in (("JPEGImages", "jpg"), ("Annotations", "xml")):
+            file = own_root / folder / f"train_0.{ending}"
+            file.rename(file.with_name(f"<b onclick=x>.{ending}"))
+        split = own_root / "ImageSets/Segmentation/train.txt"
+        split.write_text(split.read_text().replace("train_0", "<b onclick=x>"))
+        (run.folder / "maps/cam/train_0.npz").rename(run.folder / "maps/cam/<b onclick=x>.npz")
+    text, page = read(run)
+    assert "<img src=x" not in text and "<b onclick" not in text
+    assert ("onerror" if what == "class" else "onclick") in page.text
+
+
 @pytest.mark.parametrize("stage", MEASURED)
 def test_any_stage_may_be_missing(run, stage):
-    metrics = {name: values for name, values in MEASURED.items() if name != stage}
-    (run.folder / "metrics.json").unlink()
-    for name, values in metrics.items():
-        run.record(name, values)
+    record(run, {name: values for name, values in MEASURED.items() if name != stage})
     _, page = read(run)
-    assert report.LABELS[stage] not in page.text or stage in ("cam", "pseudo_masks", "segmenter")
+    title = SHOWN[stage][0]
+    assert title not in page.text.replace("Pseudo-masks from CAM", "") or stage == "cam_masks"
+    assert (title in page.text) is (stage == "cam")
 
 
 def test_a_run_that_has_just_begun_has_a_report(tmp_path, tiny_root):
-    _, page = read(Run.create(tmp_path / "new", recipe(tiny_root)))
+    run = Run(tmp_path / "new")
+    run.start(recipe(tiny_root))
+    _, page = read(run)
     assert "Nothing measured yet" in page.text and "Recipe" in page.text
 
 
 def test_without_true_masks_there_is_no_truth_and_no_trouble(run, own_root):
     """Tagged photos of a user: seconds are known, mIoU is not."""
     shutil.rmtree(own_root / MASKS)
-    (run.folder / "metrics.json").unlink()
-    for name in ("cam", "seeds", "pseudo_masks", "segmenter"):
-        run.record(name, {"seconds": 5})
-    run.record("classifier", {"val_map": None, "seconds": 5})
-    (run.folder / "recipe.json").unlink()
-    run = Run.create(run.folder, recipe(own_root))
+    few = {name: {"seconds": 5} for name in ("cam", "seeds", "cam_masks", "segmenter")}
+    record(run, {"classifier": {"val_map": None, "seconds": 5}, **few})
+    write_json(run.folder / "recipe.json", recipe(own_root))
     text, page = read(run)
     assert "truth</span>" not in text and "CAM</span>" in text
     assert not re.search(r"\bnan\b", page.text) and "None" not in page.text.split("Recipe")[0]
 
 
+def test_pictures_are_there_from_any_folder(run, tiny_root, tmp_path, monkeypatch):
+    """A relative place of the photos is meant from where the run was started."""
+    monkeypatch.chdir(tiny_root.parent)
+    run.start(recipe(tiny_root.name))
+    first = run.provenance | {"folder": str(tiny_root.parent)}
+    write_json(run.folder / "provenance.json", first)
+    monkeypatch.chdir(tmp_path)
+    text, page = read(run)
+    assert "CAM of train_" in text and "No pictures" not in page.text
+
+
 def test_without_the_photos_the_numbers_remain(run, own_root):
-    (run.folder / "recipe.json").unlink()
-    run = Run.create(run.folder, recipe(own_root))
+    write_json(run.folder / "recipe.json", recipe(own_root))
     shutil.rmtree(own_root)
     _, page = read(run)
     assert "No pictures" in page.text and "53.8" in page.text
 
 
 def test_a_damaged_map_or_mask_is_left_out(run):
-    file = run.maps("cam") / "train_0.npz"
+    file = run.folder / "maps/cam/train_0.npz"
     file.write_bytes(file.read_bytes()[:50])
-    (run.seeds / "train_0.png").write_bytes(b"no picture")
+    (run.folder / "masks/seeds/train_0.png").write_bytes(b"no picture")
     text, _ = read(run)
-    assert "CAM of train_0" not in text and "seed of train_0" not in text
-    assert "pseudo-mask of train_0" in text
+    assert 'alt="CAM of train_0' not in text and "Seeds of train_0" not in text
+    assert "Pseudo-masks from CAM of train_0" in text
 
 
 def test_no_run_is_said(tmp_path):
@@ -203,11 +290,11 @@ def test_no_run_is_said(tmp_path):
 
 def test_the_chosen_photos_show_every_class(tiny_root, run):
     photos = Photos(tiny_root, "train").tagged()
-    chosen = report_examples.choose(photos, [run.seeds], 2)
+    chosen = choose(photos, [run.folder / "masks/seeds"], 2)
     assert photos.tags_NK[chosen].any(dim=0).all()
     assert chosen == sorted(set(chosen))
-    assert len(report_examples.choose(photos, [run.seeds], 100)) == len(photos)
-    assert report_examples.choose(photos, [run.folder / "nothing"], 3) == []
+    assert len(choose(photos, [run.folder / "masks/seeds"], 100)) == len(photos)
+    assert choose(photos, [run.folder / "nothing"], 3) == []
 
 
 def test_numbers_as_people_write_them():

@@ -18,10 +18,16 @@ from tqdm.auto import tqdm
 
 from wsss_lib.pipeline.make import make_stages
 from wsss_lib.pipeline.plots import CARD
-from wsss_lib.pipeline.settings import Recipe
 from wsss_lib.pipeline.work import Work
-from wsss_lib.recipes import toy
+from wsss_lib.recipes import Segmentation, toy
 
+# Title, colour and kind of line of the methods that make maps.
+METHODS = {
+    name: (stage.title, *stage.line)
+    for name, stage in toy().stages.items()
+    if stage.line is not None
+}
+LINES = {title: tuple(look) for title, *look in METHODS.values()}
 DATA_SEED = 7  # nothing was tuned on the photos of this seed
 DOTS_PER_INCH = 110
 # An environment variable: no progress bars, so that a page is the same every time.
@@ -33,23 +39,22 @@ def home() -> Path:
     return Path("..") if Path("../_toc.yml").exists() else Path()
 
 
-def book_recipe(masks_from: tuple[str, ...] = ("amn",)) -> Recipe:
-    """The toy recipe on the photos of the book; ``masks_from``: the sources of its pseudo-masks."""
+def book_recipe() -> Segmentation:
+    """The toy recipe on the photos of the book, without the ceiling."""
     recipe = toy(DATA_SEED)
     return replace(
         recipe,
         data=replace(recipe.data, root=str(home() / "data" / "book")),
         seed=DATA_SEED,
-        pseudo_masks=replace(recipe.pseudo_masks, sources=masks_from),
-        segmenter=replace(recipe.segmenter, supervised=False),
+        supervised=replace(recipe.supervised, wanted=False),
     )
 
 
-def prepare(*stages: str, recipe: Recipe | None = None, name: str = "book") -> Work:
+def prepare(*stages: str, recipe: Segmentation | None = None, name: str = "book") -> Work:
     """Has stages of the pipeline done, all that they need included.
 
     Args:
-        stages: names in `wsss_lib.pipeline.make.STAGES`; none: only the photos are drawn.
+        stages: names of stages of the recipe; none: only the photos are drawn.
         recipe: another one than the book's.
         name: of the folder in ``runs``; with another recipe, another name. What it has in common with
             ``runs/book`` is taken over from there.
@@ -62,10 +67,14 @@ def prepare(*stages: str, recipe: Recipe | None = None, name: str = "book") -> W
     runs.mkdir(parents=True, exist_ok=True)
     reuse = [] if name == "book" or not (runs / "book").exists() else [runs / "book"]
     with FileLock(runs / "book.lock"):  # two chapters may run side by side
-        run = make_stages(
-            recipe, runs / name, targets=stages, reuse=reuse, progress=progress_shown()
-        )[0]
-    return Work(recipe, run, progress_shown())
+        return make_stages(
+            recipe,
+            runs / name,
+            targets=stages,
+            reuse=reuse,
+            again=True,  # what an older edition of the book has made is of no use to this one
+            progress=progress_shown(),
+        )
 
 
 def progress_shown() -> bool:

@@ -6,9 +6,11 @@ A transform takes and returns the dict of one photo: ``image``, ``tags`` and, wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -27,37 +29,45 @@ Item = dict[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """What happens to a training photo, in this order; the default only normalises.
-
-    Attributes:
-        long_side: resize so that the longer side is U[lo, hi] pixels (IRN's classifier: 320, 640).
-        rescale: or resize by a factor U[lo, hi] (AMN and DeepLab: 0.5, 1.5).
-        flip: mirror half of the photos.
-        shift: move by up to so many pixels, filling up by reflection (small photos: a crop
-            without loss).
-        jitter: change brightness, contrast, saturation by a factor U[1 - j, 1 + j] each.
-        noise: add Gaussian noise of a standard deviation U[0, noise] in normalised units.
-        crop: side in pixels of a random square; smaller photos are padded, with the mean colour
-            (zeros, since after normalisation) and the mask with void, as IRN does.
-    """
+    """What happens to a training photo, in this order; the default changes nothing."""
 
     long_side: tuple[int, int] | None = None
+    """Resize so that the longer side is U[lo, hi] pixels (IRN's classifier: 320, 640)."""
     rescale: tuple[float, float] | None = None
+    """Or resize by a factor U[lo, hi] (AMN and DeepLab: 0.5, 1.5)."""
     flip: bool = False
+    """Mirror half of the photos."""
     shift: int = 0
+    """Move by up to so many pixels, filling up by reflection (small photos: a crop without loss)."""
     jitter: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Change brightness, contrast, saturation by a factor U[1 - j, 1 + j] each."""
     noise: float = 0.0
+    """Add Gaussian noise of a standard deviation U[0, noise] in normalised units."""
     crop: int | None = None
+    """Side in pixels of a random square; smaller photos are padded, with the mean colour (as IRN does) and the mask with
+    void."""
 
     def __post_init__(self) -> None:
         if self.long_side and self.rescale:
             raise ValueError("give long_side or rescale, not both")
+        for name in ("long_side", "rescale"):
+            low, high = getattr(self, name) or (1, 1)
+            if not 0 < low <= high < math.inf:
+                raise ValueError(f"{name} is a range of positive numbers, not {low} to {high}")
+        for name in ("shift", "noise", "jitter"):
+            value = getattr(self, name)
+            if not 0 <= min(np.ravel(value)) <= max(np.ravel(value)) < math.inf:
+                raise ValueError(f"{name} must not be negative, but is {value}")
+        if self.crop is not None and self.crop < 1:
+            raise ValueError(f"crop must be positive, but is {self.crop}")
 
 
 def paired_augmentation(augmentation: Augmentation) -> Callable[[Item], Item]:
     """The transform on the dict of one photo that does what ``augmentation`` says.
 
-    The image goes in as uint8 and comes out as float32, normalised; the mask comes out as int64.
+    Photos and masks go in and come out as uint8, to be normalised on the device: so the least travels from one process to
+    another. The mean colour of a padding is rounded, less than 0.01 in normalised units. With ``noise`` the image comes
+    out normalised, float32, padded by zeros, and the mask as int64.
     """
     a = augmentation
     steps: list[Callable[[Item], Item]] = []
@@ -71,11 +81,12 @@ def paired_augmentation(augmentation: Augmentation) -> Callable[[Item], Item]:
         steps.append(RandomShift(a.shift))
     if any(a.jitter):
         steps.append(v2.ColorJitter(*a.jitter))
-    steps.append(Normalise())
+    colour: float | tuple[int, ...] = tuple(round(255 * mean) for mean in MEAN)
     if a.noise:
-        steps.append(RandomNoise(a.noise))
+        steps += [Normalise(), RandomNoise(a.noise)]
+        colour = 0.0
     if a.crop:
-        fill = {tv_tensors.Image: 0.0, tv_tensors.Mask: VOID}
+        fill = {tv_tensors.Image: colour, tv_tensors.Mask: VOID}
         steps.append(v2.RandomCrop(a.crop, pad_if_needed=True, fill=fill))
     return v2.Compose([*steps, v2.ToPureTensor()])
 

@@ -1,31 +1,34 @@
-"""Batches of photos of one size."""
+"""Batches of photos of one size, by what they cost, the most expensive first."""
 
 from collections import defaultdict
-
-from wsss_lib.data.photos import Photos
+from collections.abc import Sequence
 
 
 def same_size_batches(
-    photos: Photos, limit: int, costs: list[int] | None = None
+    sizes: Sequence[tuple[int, int]], costs: Sequence[float], limit: float
 ) -> list[list[int]]:
     """Groups photos of one size into batches whose costs add up to at most ``limit``.
 
+    The largest photos come first: if memory does not do for them, this is known at once.
+
     Args:
-        photos: any.
+        sizes: height and width of each photo.
+        costs: of each photo, in the unit of the limit.
         limit: the largest cost of a batch; a photo that costs more has a batch of its own.
-        costs: of each photo; 1 if not given.
+
+    Returns:
+        For each batch the indices of its photos.
     """
     groups = defaultdict(list)
-    for index in range(len(photos)):
-        groups[photos.size(index)].append(index)
+    for index, size in enumerate(sizes):
+        groups[tuple(size)].append(index)
     batches = []
-    for group in groups.values():
-        left = 0
-        for index in group:
-            cost = costs[index] if costs else 1
-            if cost > left:
+    for size in sorted(groups, key=lambda size: -size[0] * size[1]):
+        left = 0.0
+        for index in groups[size]:
+            if costs[index] > left:
                 batches.append([])
                 left = limit
             batches[-1].append(index)
-            left -= cost
+            left -= costs[index]
     return batches

@@ -7,6 +7,7 @@ It is the layout of PASCAL VOC (Everingham et al., IJCV 2015) plus ``labels.txt`
     <root>/SegmentationClass/<id>.png             0 background, 255 void; only where masks exist
     <root>/ImageSets/Segmentation/<split>.txt     ids, one a line
     <root>/labels.txt                             class names, one a line, background first
+    <root>/<split>.csv                            what is known of the photos of a list, see `wsss_lib.data.index`
 
 This module needs numpy and Pillow only, so that drawing and preparing data never waits for torch.
 """
@@ -25,14 +26,25 @@ PHOTOS, ANNOTATIONS, MASKS = "JPEGImages", "Annotations", "SegmentationClass"
 SPLITS, LABELS = "ImageSets/Segmentation", "labels.txt"
 BACKGROUND = "background"
 VOID = 255  # the mask value that means "not annotated"; it is never counted and never learnt
+MAX_CLASSES = 254  # that a mask can hold, besides the background and void
 PREPARE = "make the dataset with one of the scripts in data_scripts/"
 
 Box = tuple[int, int, int, int]
+# Pillow is told what to expect: it would start Ghostscript for a photo that is PostScript.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
 class InputError(ValueError):
-    """Something that the user gave cannot be used: one sentence naming the file and the remedy."""
+    """Something that the user gave cannot be used: one sentence naming the file and the remedy.
+
+    Attributes:
+        file: the file, if it is there to be read and cannot be.
+    """
+
+    def __init__(self, sentence: str = "", file: Path | None = None) -> None:
+        super().__init__(sentence)
+        self.file = file
 
 
 def class_names(root: str | Path) -> list[str]:
@@ -53,11 +65,6 @@ def class_names(root: str | Path) -> list[str]:
             f"after it; correct the file."
         )
     _refuse_repeats(file, names)
-    if len(names) > VOID:
-        raise InputError(
-            f"{file} names {len(names)} classes, but a mask can hold {VOID} at most;"
-            " merge or drop some."
-        )
     return names
 
 
@@ -117,16 +124,27 @@ def objects(root: str | Path, id: str) -> list[tuple[str, Box | None]]:
         ) from error
 
 
-def tags(root: str | Path, ids: Sequence[str], names: Sequence[str]) -> np.ndarray:
+def tags(
+    root: str | Path,
+    ids: Sequence[str],
+    found: Iterable[list[tuple[str, Box | None]]],
+    names: Sequence[str],
+) -> np.ndarray:
     """The image-level labels of photos: bool ``(N, K)``, column ``k`` is class ``names[k + 1]``.
 
+    Args:
+        root: of the dataset.
+        ids: of the photos.
+        found: the objects of each, see :func:`objects`.
+        names: of the classes, background first.
+
     Raises:
-        InputError: an annotation is missing or broken, or names a class that is not in ``names``.
+        InputError: an object is of a class that is not in ``names``.
     """
     column = {name: k for k, name in enumerate(names[1:])}
     tags_NK = np.zeros((len(ids), len(column)), dtype=bool)
-    for row, id in zip(tags_NK, ids, strict=True):
-        for name, _ in objects(root, id):
+    for row, id, objects in zip(tags_NK, ids, found, strict=True):
+        for name, _ in objects:
             if name not in column:
                 raise InputError(
                     f"{Path(root) / ANNOTATIONS / id}.xml names the class '{name}'; "
@@ -151,7 +169,7 @@ def read_photo(file: str | Path) -> Image.Image:
         InputError: the photo is missing, truncated, or no picture.
     """
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=FORMATS) as image:
             image.load()
             if image.mode == "RGB" and not image.getexif():
                 return image
@@ -172,9 +190,9 @@ def photo_size(file: str | Path) -> tuple[int, int]:
         InputError: the photo is missing, or no picture.
     """
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=FORMATS) as image:
             width, height = image.size
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     except FileNotFoundError:
         raise InputError(f"{file} is missing; add it or take its id out of the split.") from None
     except UNREADABLE as error:
@@ -183,6 +201,51 @@ def photo_size(file: str | Path) -> tuple[int, int]:
             "or take its id out of the split."
         ) from error
     return (width, height) if turned else (height, width)
+
+
+def read_labels(file: str | Path) -> np.ndarray:
+    """A mask as uint8 ``(H, W)``: 0 background, 1 ... K the classes, 255 void.
+
+    Args:
+        file: a palette or greyscale PNG. A palette's indices are the labels; its colours mean nothing.
+
+    Raises:
+        InputError: missing, unreadable, or in colours instead of indices.
+    """
+    try:
+        with Image.open(file, formats=("PNG",)) as image:
+            mode, labels_HW = image.mode, np.array(image)
+    except FileNotFoundError:
+        raise InputError(f"{file} is missing; add the mask or make it first.", Path(file)) from None
+    except UNREADABLE as error:
+        raise InputError(
+            f"{file} cannot be read as a mask ({error}); make or copy it anew.", Path(file)
+        ) from error
+    if mode not in ("P", "L"):
+        raise InputError(
+            f"{file} holds colours ({mode}) instead of class indices; "
+            "save the mask as a palette or 8-bit greyscale PNG."
+        )
+    return labels_HW
+
+
+def refuse_other_labels(file: str | Path, highest: int, classes: int) -> None:
+    """Raise an InputError if the highest label of a mask is beyond the classes."""
+    if highest > classes:
+        raise InputError(
+            f"{file} holds the label {highest}, but there are {classes} classes; "
+            f"correct the mask or labels.txt ({VOID} is void)."
+        )
+
+
+def refuse_other_size(file: str | Path, mask_HW: Sequence[int], photo_HW: Sequence[int]) -> None:
+    """Raise an InputError if a mask has another height or width than its photo."""
+    if tuple(mask_HW) != tuple(photo_HW):
+        (h, w), (H, W) = mask_HW, photo_HW
+        raise InputError(
+            f"{file} is {w} x {h} pixels, but its photo is {W} x {H}; make the mask "
+            "at the size of the photo."
+        )
 
 
 def write_mask(file: str | Path | BinaryIO, mask_HW: np.ndarray) -> None:
@@ -250,7 +313,8 @@ def _lines(file: Path, remedy: str) -> list[str]:
 
 def _refuse_repeats(file: Path, entries: Sequence[str]) -> None:
     if len(set(entries)) < len(entries):
-        twice = next(e for e in entries if entries.count(e) > 1)
+        seen: set[str] = set()
+        twice = next(entry for entry in entries if entry in seen or seen.add(entry))
         raise InputError(f"{file} holds '{twice}' more than once; leave one of them.")
 
 

@@ -7,20 +7,22 @@ with :class:`MaskedPhotos`, which only :meth:`Photos.with_masks` makes.
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from wsss_lib.data import layout
-from wsss_lib.data.layout import VOID, InputError, class_names
+from wsss_lib.data.index import read_index
+from wsss_lib.data.layout import VOID, class_names
 
-# a split whose decoded photos take less is kept in memory: decoding a 128-pixel JPEG takes as long
+# a list whose decoded photos take less is kept in memory: decoding a 128-pixel JPEG takes as long
 # as augmenting it
 KEEP_BYTES = 256 * 2**20
 
@@ -36,29 +38,37 @@ class Photos(Dataset):
         split: one of the lists in ``ImageSets/Segmentation``.
         transform: takes the dict with ``image`` and ``tags``, returns one; see
             :func:`wsss_lib.data.augmentation.paired_augmentation`.
+        progress: show a bar while photos are looked at for the first time.
 
     Attributes:
         ids: the photos' ids, in the order of the list.
         names: class names, background first.
         num_classes: K, the number of classes without background.
         tags_NK: bool ``(N, K)``; column k is class ``names[k + 1]``.
-        untagged: how many photos :meth:`tagged` left out.
+        sizes: height and width of each photo in pixels.
 
     Raises:
-        InputError: a list, a photo or an annotation is missing or wrong. A photo is opened only
-            when its item is asked for.
+        InputError: a list, a photo or an annotation is missing, broken or wrong.
     """
 
     def __init__(
-        self, root: str | Path, split: str, transform: Callable[[dict], dict] | None = None
+        self,
+        root: str | Path,
+        split: str,
+        transform: Callable[[dict], dict] | None = None,
+        progress: bool = False,
     ) -> None:
         self.root, self.split, self.transform = Path(root), split, transform
         self.names = class_names(root)
         self.num_classes = len(self.names) - 1
-        self.ids = layout.split_ids(root, split)
-        self.tags_NK = torch.from_numpy(layout.tags(root, self.ids, self.names))
-        self.untagged = 0
-        self._photos: dict[Path, Tensor] = {}
+        index = read_index(root, split, progress)
+        self.ids, self.sizes, self._digests = index.ids, index.sizes, index.digests
+        self.tags_NK = torch.from_numpy(
+            layout.tags(self.root, index.ids, index.objects, self.names)
+        )
+        self._kept: dict[Path, Tensor] | None = None
+        if sum(3 * height * width for height, width in self.sizes) <= KEEP_BYTES:
+            self._kept = {}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -72,23 +82,35 @@ class Photos(Dataset):
     def image(self, index: int) -> Tensor:
         """Photo ``index`` as uint8 ``(3, H, W)``; see :func:`wsss_lib.data.layout.read_photo`."""
         file = self.root / layout.PHOTOS / f"{self.ids[index]}.jpg"
-        return self._keep(self._photos, file, lambda: pil_to_tensor(layout.read_photo(file)))
+        return _kept(self._kept, file, lambda: pil_to_tensor(layout.read_photo(file)))
 
     def size(self, index: int) -> tuple[int, int]:
-        """Height and width of photo ``index``, without decoding it."""
-        return layout.photo_size(self.root / layout.PHOTOS / f"{self.ids[index]}.jpg")
+        """Height and width of photo ``index``, without opening it."""
+        return self.sizes[index]
+
+    def fingerprint(self) -> str:
+        """Stands for class names, ids, tags and what is in the photos, wherever they lie."""
+        tags = [row.nonzero().flatten().tolist() for row in self.tags_NK]
+        text = json.dumps([self.names, list(zip(self.ids, self._digests, tags))])
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def tagged(self) -> Photos:
-        """The photos that have at least one tag; ``untagged`` counts the others."""
-        photos = self.subset(self.tags_NK.any(dim=1).nonzero().flatten().tolist())
-        photos.untagged = len(self) - len(photos)
-        return photos
+        """The photos that have at least one tag."""
+        return self.subset(self.tags_NK.any(dim=1).nonzero().flatten().tolist())
 
     def subset(self, indices: Sequence[int]) -> Photos:
         """The photos at ``indices``, in that order."""
         photos = copy.copy(self)
         photos.ids = [self.ids[i] for i in indices]
+        photos.sizes = [self.sizes[i] for i in indices]
+        photos._digests = [self._digests[i] for i in indices]
         photos.tags_NK = self.tags_NK[list(indices)]
+        return photos
+
+    def with_transform(self, transform: Callable[[dict], dict] | None) -> Photos:
+        """The same photos, changed by another transform."""
+        photos = copy.copy(self)
+        photos.transform = transform
         return photos
 
     def with_masks(self, folder: str | Path) -> MaskedPhotos:
@@ -102,14 +124,6 @@ class Photos(Dataset):
     def _pixels(self, index: int) -> dict[str, Tensor]:
         return {"image": tv_tensors.Image(self.image(index))}
 
-    def _keep(self, kept: dict[Path, Tensor], file: Path, read: Callable[[], Tensor]) -> Tensor:
-        if file in kept:
-            return kept[file].clone()  # a copy, so that nobody can write into the original
-        pixels = read()
-        if pixels.nbytes * len(self) <= KEEP_BYTES:
-            kept[file] = pixels.clone()
-        return pixels
-
 
 class MaskedPhotos(Photos):
     """Photos with masks: for evaluation, the segmenter, and training on pseudo-masks.
@@ -121,7 +135,8 @@ class MaskedPhotos(Photos):
     def __init__(self, photos: Photos, folder: str | Path) -> None:
         self.__dict__.update(photos.__dict__)
         self.folder = Path(folder)
-        self._masks: dict[Path, Tensor] = {}  # not shared: pseudo-masks may be written anew
+        # not shared: pseudo-masks may be written anew
+        self._kept_masks: dict[Path, Tensor] | None = None if self._kept is None else {}
         layout.refuse_absent(
             self.folder, self.ids, ".png", "give the folder that holds the masks or make them first"
         )
@@ -129,11 +144,13 @@ class MaskedPhotos(Photos):
     def mask(self, index: int) -> Tensor:
         """The mask of photo ``index``, uint8 ``(H, W)``; see :func:`read_mask`."""
         file = self.folder / f"{self.ids[index]}.png"
-        return self._keep(self._masks, file, lambda: read_mask(file, classes=self.num_classes))
+        return _kept(self._kept_masks, file, lambda: read_mask(file, classes=self.num_classes))
 
     def _pixels(self, index: int) -> dict[str, Tensor]:
         image, mask = self.image(index), self.mask(index)
-        _refuse_other_size(self.folder / f"{self.ids[index]}.png", mask, image.shape[-2:])
+        layout.refuse_other_size(
+            self.folder / f"{self.ids[index]}.png", mask.shape, image.shape[-2:]
+        )
         return {"image": tv_tensors.Image(image), "mask": tv_tensors.Mask(mask)}
 
 
@@ -151,37 +168,19 @@ def read_mask(
         InputError: missing, unreadable, in colours instead of indices, of another size, or with
             a value beyond the classes.
     """
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("P", "L"):
-                raise InputError(
-                    f"{path} holds colours ({image.mode}) instead of class indices; "
-                    "save the mask as a palette or 8-bit greyscale PNG."
-                )
-            # a palette's indices are the labels; its colours mean nothing
-            mask = pil_to_tensor(image)[0]
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing; add the mask or make it first.") from None
-    except layout.UNREADABLE as error:
-        raise InputError(
-            f"{path} cannot be read as a mask ({error}); make or copy it anew."
-        ) from error
+    mask = torch.from_numpy(layout.read_labels(path))
     if size is not None:
-        _refuse_other_size(path, mask, size)
+        layout.refuse_other_size(path, mask.shape, size)
     if classes is not None:
-        highest = int(mask[mask != VOID].max()) if (mask != VOID).any() else 0
-        if highest > classes:
-            raise InputError(
-                f"{path} holds the label {highest}, but there are {classes} classes; "
-                f"correct the mask or labels.txt ({VOID} is void)."
-            )
+        highest = int(mask.masked_fill(mask == VOID, 0).max())
+        layout.refuse_other_labels(path, highest, classes)
     return mask
 
 
-def _refuse_other_size(path: str | Path, mask_HW: Tensor, size: Sequence[int]) -> None:
-    if tuple(mask_HW.shape) != tuple(size):
-        (h, w), (H, W) = mask_HW.shape, size
-        raise InputError(
-            f"{path} is {w} x {h} pixels, but its photo is {W} x {H}; make the mask "
-            "at the size of the photo."
-        )
+def _kept(kept: dict[Path, Tensor] | None, file: Path, read: Callable[[], Tensor]) -> Tensor:
+    """Reads a file once, if there is a place to keep it; gives copies, so that nobody writes into the original."""
+    if kept is None:
+        return read()
+    if file not in kept:
+        kept[file] = read()
+    return kept[file].clone()

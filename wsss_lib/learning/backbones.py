@@ -5,12 +5,15 @@ brought to a finer grid by not taking its last strides; with ``dilated`` the lat
 still sees what it was trained on (the hole algorithm; Chen et al., "DeepLab", TPAMI 2018, section 3.1).
 """
 
+import hashlib
 import itertools
+import re
 from pathlib import Path
 
-import torchvision
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_weights
+from torchvision import models
 
 from wsss_lib.data.layout import InputError
 from wsss_lib.learning.storage import load_state
@@ -118,9 +121,13 @@ def mobilenet_stages(net: nn.Module) -> tuple[list[nn.Module], list[int]]:
 
 
 TORCHVISION = {
-    "resnet50": (torchvision.models.resnet50, resnet_stages, "IMAGENET1K_V1"),
-    "resnet101": (torchvision.models.resnet101, resnet_stages, "IMAGENET1K_V1"),
-    "mobilenet_v2": (torchvision.models.mobilenet_v2, mobilenet_stages, "IMAGENET1K_V1"),
+    "resnet50": (models.resnet50, resnet_stages, models.ResNet50_Weights.IMAGENET1K_V1),
+    "resnet101": (models.resnet101, resnet_stages, models.ResNet101_Weights.IMAGENET1K_V1),
+    "mobilenet_v2": (
+        models.mobilenet_v2,
+        mobilenet_stages,
+        models.MobileNet_V2_Weights.IMAGENET1K_V1,
+    ),
 }
 NAMES = ("toy", *TORCHVISION)
 
@@ -157,13 +164,48 @@ def backbone(
         if weights is not None:
             load_state(TOY_WEIGHTS if weights == "default" else weights, net)
     else:
-        build, stages, published = TORCHVISION[name]
-        net = build(weights=published if weights == "default" else None)
-        if weights not in (None, "default"):
-            load_state(weights, net)
+        build, stages, _ = TORCHVISION[name]
+        net = build()
+        if weights is not None:
+            load_state(published_weights(name) if weights == "default" else weights, net)
         net = Backbone(*stages(net), **freeze)
     set_output_stride(net, output_stride, dilated)
     return net
+
+
+def published_weights(name: str) -> Path:
+    """The file of the published ImageNet weights of a network; downloaded once, and compared with its checksum.
+
+    Raises:
+        InputError: it is not there and cannot be had.
+    """
+    url = TORCHVISION[name][2].url
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    file = folder / url.rpartition("/")[2]
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        (digest,) = re.findall(r"-([0-9a-f]{8,})\.", file.name)
+        try:
+            torch.hub.download_url_to_file(url, str(file), digest)
+        except (OSError, RuntimeError) as error:  # no network; a checksum that does not fit
+            raise InputError(
+                f"the weights {file.name} are not in {folder} and could not be downloaded from {url} ({error}): bring them "
+                "there, or give a file that you have with --weights"
+            ) from error
+    return file
+
+
+def weights_fingerprint(weights: str | Path | None) -> str:
+    """Stands for weights that a network starts from: a name, or what is in a file.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    if weights in (None, "default"):
+        return str(weights)
+    if not Path(weights).is_file():
+        raise InputError(f"the weights file {weights} does not exist")
+    return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 
 
 def set_output_stride(net: Backbone, output_stride: int, dilated: bool) -> None:

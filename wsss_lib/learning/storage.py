@@ -12,10 +12,19 @@ from wsss_lib.data.layout import InputError
 
 
 def save_state(path: str | Path, model: nn.Module, **facts: str) -> None:
-    """Writes the weights of ``model`` as safetensors, with ``facts`` in the header."""
+    """Writes the weights of ``model`` as safetensors, with ``facts`` in the header.
+
+    Raises:
+        InputError: a weight is not a finite number.
+    """
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    with atomic(path) as aside:
-        safetensors.torch.save_file(state, aside, metadata=facts)
+    for name, value in state.items():
+        if not value.isfinite().all():
+            raise InputError(
+                f"{path} was not written: the network has a weight that is not a number ({name}): lower the learning rate"
+            )
+    with atomic(path) as aside:  # bytes, since safetensors' own file would be left behind by a kill
+        aside.write_bytes(safetensors.torch.save(state, metadata=facts))
 
 
 def load_state(path: str | Path, model: nn.Module) -> None:
@@ -34,7 +43,8 @@ def load_state(path: str | Path, model: nn.Module) -> None:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each library has its own errors for a broken file
         raise InputError(
-            f"the weights file {path} cannot be read ({type(error).__name__}): make or fetch it again"
+            f"the weights file {path} cannot be read ({type(error).__name__}): make or fetch it again",
+            file=path,
         ) from error
     try:
         model.load_state_dict(state)

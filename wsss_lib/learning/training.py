@@ -5,26 +5,29 @@ each one is augmented, which features dropout sets to zero. So a run that was ki
 again ends with the same weights as one that was not, with any number of loading workers.
 """
 
-import hashlib
-import json
+import contextlib
+import dataclasses
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
-from tqdm.auto import tqdm
+from torch.utils.data import Dataset
 
-from wsss_lib.data.files import atomic
+from wsss_lib.data.augmentation import normalise
 from wsss_lib.data.layout import InputError
+from wsss_lib.learning.checkpoints import Checkpoint, Log
+from wsss_lib.learning.loading import make_loader, step_seed
 
-LOG_EVERY = 10  # steps; reading the loss waits for the device, so it is not read at every step
+
+def speed(default: object) -> object:
+    """A setting that changes how long something takes, and not what is made: it may be changed at any time."""
+    return dataclasses.field(default=default, metadata={"speed": True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,8 @@ class Training:
     epochs: float
     """Passes over the photos."""
     batch_size: int
-    """Photos a step, over all processes."""
+    """Photos a step, over all processes. Their loss is the mean over the whole batch, however many processes share it; but
+    dropout, and batch normalisation that learns, are each process' own."""
     backbone_lr: float
     """Learning rate of the pretrained backbone."""
     head_lr: float
@@ -50,11 +54,27 @@ class Training:
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision; "no" is float32."""
     accumulate: int = 1
-    """Parts in which a batch goes through the network, when it does not fit at once."""
-    workers: int = 0
+    """Parts in which a batch goes through the network, when it does not fit at once. A mean over pixels, and batch
+    normalisation that learns, are each part's own, so it decides the result a little."""
+    workers: int = speed(0)
     """Processes that load photos."""
-    checkpoint_every: int = 0
+    checkpoint_every: int = speed(0)
     """Steps between two checkpoints to resume from; 0: one an epoch."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be positive, but is {getattr(self, name)}")
+        for name in (
+            "backbone_lr",
+            "head_lr",
+            "momentum",
+            "weight_decay",
+            "workers",
+            "checkpoint_every",
+        ):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must not be negative, but is {getattr(self, name)}")
 
 
 Loss = Callable[[nn.Module, dict], Tensor]
@@ -89,7 +109,12 @@ def fit(
     if len(dataset) == 0:
         raise InputError(f"{title}: there is no photo to train on")
     AcceleratorState._reset_state()  # stages of one process may differ in precision
-    accelerator = Accelerator(mixed_precision=settings.precision)
+    accelerator = Accelerator(
+        mixed_precision=settings.precision,
+        # Buffers are statistics that are fixed or each process' own. Sending them before each of several forward passes
+        # would change what the backward pass has saved (PyTorch issue 175024).
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+    )
     if settings.batch_size % (accelerator.num_processes * settings.accumulate):
         raise InputError(
             f"{title}: a batch of {settings.batch_size} cannot be dealt to {accelerator.num_processes} "
@@ -99,7 +124,7 @@ def fit(
     model.to(accelerator.device, memory_format=torch.channels_last).train()  # faster convolutions
     optimizer = make_optimizer(model, settings)
     checkpoint = Checkpoint(folder, model, optimizer, accelerator)
-    start = checkpoint.resume()
+    start = checkpoint.resume(steps)
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     every = settings.checkpoint_every or math.ceil(len(dataset) / settings.batch_size)
     batches = make_loader(dataset, settings, seed, range(start, steps), accelerator)
@@ -119,10 +144,12 @@ def fit(
 def train_step(model, loss, batch, optimizer, accelerator, parts: int) -> Tensor:
     """One step of the optimizer on one batch, in ``parts``; returns the mean loss."""
     total = torch.zeros((), device=accelerator.device)
-    for part in split(batch, parts, accelerator.device):
-        with accelerator.autocast():
-            value = loss(model, part) / parts
-        accelerator.backward(value)
+    for number, part in enumerate(split(batch, parts, accelerator.device), start=1):
+        last = number == parts  # processes exchange their gradients once a step
+        with contextlib.nullcontext() if last else accelerator.no_sync(model):
+            with accelerator.autocast():
+                value = loss(model, part) / parts
+            accelerator.backward(value)
         total += value.detach()
     optimizer.step()
     optimizer.zero_grad()
@@ -130,8 +157,10 @@ def train_step(model, loss, batch, optimizer, accelerator, parts: int) -> Tensor
 
 
 def split(batch: dict, parts: int, device: torch.device) -> Iterator[dict]:
-    """Moves a batch to the device and cuts its tensors into equal parts."""
+    """Moves a batch to the device, where photos in bytes are normalised, and cuts its tensors into equal parts."""
     tensors = {k: v.to(device, non_blocking=True) for k, v in batch.items() if torch.is_tensor(v)}
+    if "image" in tensors and tensors["image"].dtype == torch.uint8:
+        tensors["image"] = normalise(tensors["image"])
     chunks = {name: value.chunk(parts) for name, value in tensors.items()}
     for i in range(parts):
         yield {name: chunk[i] for name, chunk in chunks.items()}
@@ -173,128 +202,3 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
     """Sets each group's learning rate to a share of its peak."""
     for group in optimizer.param_groups:
         group["lr"] = factor * group["peak_lr"]
-
-
-def step_seed(seed: int, step: int, position: int) -> int:
-    """A seed for one place in one step; neighbours have nothing in common."""
-    digest = hashlib.blake2b(f"{seed} {step} {position}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
-
-
-class Seeded(Dataset):
-    """Draws the item of a key (index, seed) with that seed."""
-
-    def __init__(self, dataset: Dataset):
-        self.dataset = dataset
-
-    def __getitem__(self, key: tuple[int, int]) -> dict:
-        index, seed = key
-        torch.manual_seed(seed)
-        return self.dataset[index]
-
-
-def batch_keys(
-    size: int, batch_size: int, seed: int, steps: range, part: slice = slice(None)
-) -> Iterator[list[tuple[int, int]]]:
-    """For each step its (index, seed) keys: consecutive pieces of one shuffle of the photos after another."""
-    shuffles: dict[int, list[int]] = {}
-    for step in steps:
-        keys = []
-        for place in range(step * batch_size, (step + 1) * batch_size):
-            epoch, position = divmod(place, size)
-            if epoch not in shuffles:
-                generator = torch.Generator().manual_seed(step_seed(seed, epoch, -1))
-                shuffles = {epoch: torch.randperm(size, generator=generator).tolist()}
-            keys.append((shuffles[epoch][position], step_seed(seed, place, -2)))
-        yield keys[part]
-
-
-def make_loader(dataset, settings: Training, seed: int, steps: range, accelerator) -> DataLoader:
-    """Loads the batches of ``steps``; each process takes its share of every batch."""
-    part = slice(accelerator.process_index, None, accelerator.num_processes)
-    keys = batch_keys(len(dataset), settings.batch_size, seed, steps, part)
-    return DataLoader(
-        Seeded(dataset),
-        batch_sampler=list(keys),
-        num_workers=settings.workers,
-        pin_memory=accelerator.device.type == "cuda",
-        persistent_workers=False,
-    )
-
-
-class Checkpoint:
-    """The state of a training, to go on from after an interruption."""
-
-    def __init__(self, folder, model, optimizer, accelerator):
-        self.path = Path(folder) / "resume.pt" if folder else None
-        self.model, self.optimizer, self.accelerator = model, optimizer, accelerator
-
-    def save(self, step: int) -> None:
-        if self.path and self.accelerator.is_main_process:
-            state = {
-                "step": step,
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-            }
-            with atomic(self.path) as aside:
-                torch.save(state, aside)
-
-    def resume(self) -> int:
-        """Loads the last state, if there is one, and returns its step."""
-        if not self.path or not self.path.exists():
-            return 0
-        state = torch.load(self.path, map_location=self.accelerator.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        return state["step"]
-
-
-class Log:
-    """The progress bar and ``log.jsonl`` (and TensorBoard, where it is installed)."""
-
-    def __init__(self, folder, title, start, steps, batch_size, accelerator, progress):
-        main = accelerator.is_main_process
-        self.bar = tqdm(
-            total=steps, initial=start, desc=title, unit="step", disable=not (progress and main)
-        )
-        self.title, self.steps = title, steps
-        self.path = Path(folder) / "log.jsonl" if folder and main else None
-        self.board = tensorboard(self.path.parent) if self.path else None
-        self.batch_size, self.last, self.since = batch_size, start, time.perf_counter()
-        if self.path:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-
-    def step(self, step: int, loss: Tensor, lr: float) -> None:
-        self.bar.update()
-        done = step + 1
-        if done % LOG_EVERY and done != self.steps:
-            return
-        value, now = loss.item(), time.perf_counter()
-        if not math.isfinite(value):
-            raise InputError(
-                f"{self.title}: the loss is {value} at step {done}: lower the learning rate"
-            )
-        rate = (done - self.last) * self.batch_size / (now - self.since)
-        self.last, self.since = done, now
-        self.bar.set_postfix_str(f"loss {value:.3f}, {rate:.0f} images/s")
-        if self.path:
-            entry = {"step": done, "loss": value, "lr": lr, "images_per_s": round(rate, 1)}
-            with self.path.open("a") as file:
-                file.write(json.dumps(entry) + "\n")
-        if self.board:
-            self.board.add_scalar("loss", value, done)
-            self.board.add_scalar("lr", lr, done)
-
-    def close(self) -> None:
-        self.bar.close()
-        if self.board:
-            self.board.close()
-
-
-def tensorboard(folder: Path):
-    """A TensorBoard writer, or ``None`` where it is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(folder)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from wsss_lib.data.augmentation import mirrored_views, scaled
-from wsss_lib.methods.cam import Classifier, map_size, max_normalised, resize
+from wsss_lib.methods.cam import Classifier, at_least_float32, map_size, max_normalised, resize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +92,8 @@ def advcam(
     tag_BK: Tensor,
     scales: tuple[float, ...] = (1.0,),
     settings: Climbing = Climbing(),
+    *,
+    batch_pixels: int | None = None,
 ) -> Tensor:
     """AdvCAM of the tagged classes; takes and returns what `wsss_lib.methods.cam.cam` does.
 
@@ -101,6 +103,8 @@ def advcam(
         tag_BK: 1 where the photo has the class.
         scales: factors by which the photos are resized; the papers take (0.5, 1, 1.5, 2).
         settings: how to climb.
+        batch_pixels: that climb together at most, over pairs and mirror images, at the scale at hand; None: all pairs do.
+            It changes the memory and the time.
 
     Returns:
         ``map_Phw`` in [0, 1], one for each pair, in the order of ``tag_BK.nonzero()``.
@@ -110,7 +114,14 @@ def advcam(
     for scale in scales:
         image_PCHW = scaled(image_BCHW, scale)[photo_P]
         steps = settings.steps_at(scale)
-        map_Phw = climb(classifier, image_PCHW, class_P, tag_BK[photo_P], settings, steps=steps)
+        together = len(photo_P) or 1
+        if batch_pixels is not None:
+            together = max(1, batch_pixels // (2 * image_PCHW.shape[-2] * image_PCHW.shape[-1]))
+        parts = zip(
+            image_PCHW.split(together), class_P.split(together), tag_BK[photo_P].split(together)
+        )
+        maps = [climb(classifier, *part, settings, steps=steps) for part in parts]
+        map_Phw = torch.cat(maps)
         if settings.compensate_half_steps:
             map_Phw = map_Phw * settings.steps / steps
         fused_Phw = fused_Phw + resize(map_Phw, map_size(image_BCHW))
@@ -165,7 +176,7 @@ def climb_views(
     count = steps + settings.sum_last
     for t in range(1, count + 1):
         view_PVCHW = view_PVCHW.detach().requires_grad_(t < count)
-        logit_PKhw = classifier.logit_map(view_PVCHW.flatten(0, 1))
+        logit_PKhw = at_least_float32(classifier.logit_map(view_PVCHW.flatten(0, 1)))
         logit_PVKhw = logit_PKhw.unflatten(0, view_PVCHW.shape[:2])
         score_PVK = scores(logit_PVKhw, settings.score)
         map_Phw = attribution(logit_PVKhw, class_P, settings.view_weights)
@@ -178,7 +189,8 @@ def climb_views(
             trace.append(Step(view_PVCHW.detach(), score_PK, seen_Phw, mask_Phw))
         if t == count:  # nobody looks at the photo behind the last map
             return total_Phw
-        lambda_P = regularization_in_mean_units(settings, classifier, class_P, map_Phw.shape)
+        if t == 1:
+            lambda_P = regularization_in_mean_units(settings, classifier, class_P, map_Phw.shape)
         change_P = penalty(map_Phw, start_Phw, mask_Phw, settings.normalised_penalty)
         drive_PV = (sign_PK[:, None] * score_PVK).sum(dim=2)
         objective_P = (drive_PV - (lambda_P * change_P)[:, None]).sum(dim=1)
@@ -193,7 +205,9 @@ def attribution(logit_PVKhw: Tensor, class_P: Tensor, view_weights: str) -> Tens
     Its channel weights are the class's own weights times the view's share of the positive cells, so
     it needs no backward pass: it is the CAM, each view weighted by that share.
     """
-    response_PVhw = logit_PVKhw[torch.arange(len(class_P)), :, class_P].relu()
+    response_PVhw = logit_PVKhw[
+        torch.arange(len(class_P), device=class_P.device), :, class_P
+    ].relu()
     weight_PV11 = torch.full_like(response_PVhw[:, :, :1, :1], 1 / response_PVhw.shape[1])
     if view_weights == "positive":
         positive_PV11 = (response_PVhw > 0).sum(dim=(2, 3), keepdim=True).to(response_PVhw.dtype)

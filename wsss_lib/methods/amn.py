@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from wsss_lib.data.augmentation import mirrored_views, scaled
 from wsss_lib.data.layout import VOID
 from wsss_lib.learning.backbones import ASPP, Backbone
-from wsss_lib.methods.cam import map_size
+from wsss_lib.learning.means import masked_mean
+from wsss_lib.methods.cam import at_least_float32, map_size
 
 
 class AMN(nn.Module):
@@ -85,11 +86,6 @@ def per_pixel_loss(
     return (masked_mean(loss_Bhw, background_Bhw) + masked_mean(loss_Bhw, foreground_Bhw)) / 2
 
 
-def masked_mean(value_Bhw: Tensor, mask_Bhw: Tensor) -> Tensor:
-    """The mean where the mask is set; 0 where it nowhere is."""
-    return (value_Bhw * mask_Bhw).sum() / mask_Bhw.sum().clamp(min=1)
-
-
 def nearest(label_BHW: Tensor, size: tuple[int, int]) -> Tensor:
     """Reads labels at the centres of the cells of a coarser grid; returns int64."""
     label_B1HW = label_BHW[:, None].to(torch.float32)  # exact: labels are below 256
@@ -134,8 +130,8 @@ def label_probability(
     total_BLhw = 0.0
     for scale in scales:
         view_BVCHW = mirrored_views(scaled(image_BCHW, scale))
-        logit_BVLhw = model(view_BVCHW.flatten(0, 1), tag_BK.repeat_interleave(2, dim=0))
-        logit_BVLhw = logit_BVLhw.unflatten(0, (-1, 2))
+        logit_BLhw = model(view_BVCHW.flatten(0, 1), tag_BK.repeat_interleave(2, dim=0))
+        logit_BVLhw = at_least_float32(logit_BLhw).unflatten(0, (-1, 2))
         logit_BLhw = (logit_BVLhw[:, 0] + logit_BVLhw[:, 1].flip(-1)) / 2
         total_BLhw = total_BLhw + F.interpolate(
             logit_BLhw, map_size(image_BCHW), mode="bilinear", align_corners=False

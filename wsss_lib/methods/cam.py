@@ -69,11 +69,17 @@ def cam(
     for scale in scales:
         view_BVCHW = mirrored_views(scaled(image_BCHW, scale))
         with torch.no_grad():
-            logit_BVKhw = classifier.logit_map(view_BVCHW.flatten(0, 1)).unflatten(0, (-1, 2))
+            logit_BKhw = at_least_float32(classifier.logit_map(view_BVCHW.flatten(0, 1)))
+        logit_BVKhw = logit_BKhw.unflatten(0, (-1, 2))
         response_PVhw = logit_BVKhw[photo_P, :, class_P].relu()
         map_Phw = response_PVhw[:, 0] + response_PVhw[:, 1].flip(-1)
         fused_Phw = fused_Phw + resize(map_Phw, map_size(image_BCHW))
     return max_normalised(fused_Phw)
+
+
+def at_least_float32(logits: Tensor) -> Tensor:
+    """Logits that may be summed: a network in mixed precision gives them in 16 bits."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def map_size(image_BCHW: Tensor) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from wsss_lib.data.augmentation import mirrored_views, scaled
 from wsss_lib.learning.backbones import ASPP, Backbone
 from wsss_lib.methods.amn import per_pixel_loss
+from wsss_lib.methods.cam import at_least_float32
 
 
 class DeepLabV2(nn.Module):
@@ -79,10 +80,11 @@ def segment(
     for scale in scales:
         image = scaled(image_BCHW, scale)
         if mirrored:
-            logit_BVLhw = model(mirrored_views(image).flatten(0, 1)).unflatten(0, (-1, 2))
+            logit_BLhw = at_least_float32(model(mirrored_views(image).flatten(0, 1)))
+            logit_BVLhw = logit_BLhw.unflatten(0, (-1, 2))
             logit_BLhw = (logit_BVLhw[:, 0] + logit_BVLhw[:, 1].flip(-1)) / 2
         else:
-            logit_BLhw = model(image)
+            logit_BLhw = at_least_float32(model(image))
         logit_BLHW = upsampled(logit_BLhw, size)
         best_BLHW = logit_BLHW if best_BLHW is None else torch.maximum(best_BLHW, logit_BLHW)
     return best_BLHW.softmax(dim=1)

@@ -2,11 +2,15 @@
 
 Photos without a true mask are left out, so that the maps of a large split are measured on the part
 of it that is annotated. (The papers measure on the 1,464 photos of VOC's train split: evaluate that
-split where masks of all 10,582 photos are there.)
+split where masks of all 10,582 photos are there.) Each process takes its share of the photos; what
+they have counted is added up.
 """
 
-from collections.abc import Collection
+from __future__ import annotations
+
+import itertools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -25,37 +29,39 @@ from wsss_lib.learning.metrics import (
     recall,
 )
 from wsss_lib.methods.amn import absent_foreground
-from wsss_lib.pipeline.work import Work
+from wsss_lib.pipeline import ranks
+
+if TYPE_CHECKING:
+    from wsss_lib.pipeline.work import Work
 
 
-def evaluate_run(work: Work, stages: Collection[str]) -> None:
-    """Measures the files of finished stages and records the figures in ``metrics.json``."""
-    run, recipe = work.run, work.recipe
-    train, val = with_truth(work.photos("train").tagged()), with_truth(work.photos("val"))
-    sweeps = {}
-    for source in ("cam", "advcam", "amn"):
-        if train and source in stages:
-            sweeps[source] = sweep_maps(run.maps(source), train, work.bar)
-            figures = describe_sweep(
-                sweeps[source], getattr(recipe.thresholds, source), train.names
-            )
-            figures["band"] = (
-                sweeps[source].band(sweeps["cam"].best()[1]) if "cam" in sweeps else None
-            )
-            run.record(source, figures)
-    if "amn" in stages:
-        run.record("amn", measure_absent_foreground(work))
-    if train and "seeds" in stages:
-        run.record("seeds", measure_masks(run.seeds, train, work.bar))
-    for source in recipe.pseudo_masks.sources if train and "pseudo_masks" in stages else ():
-        figures = measure_masks(run.pseudo_masks(source), train, work.bar)
-        run.record("pseudo_masks", {source: figures})
-        if source == recipe.segmenter.source:
-            run.record("pseudo_masks", {"miou": figures["miou"]})
-    for name, prefix in (("segmenter", ""), ("supervised", "supervised_")):
-        if val and name in stages:
-            figures = measure_masks(run.predictions / name, val, work.bar)
-            run.record("segmenter", {f"{prefix}val_{key}": figures[key] for key in ("miou", "iou")})
+def measure_maps(work: Work) -> dict:
+    """The figures of the maps of a stage, at its threshold and at all others; none without truth."""
+    photos = work.truth("maps")
+    if photos is None:
+        return {}
+    sweep = sweep_maps(work.folder("maps"), photos, work.bar)
+    return describe_sweep(sweep, work.stage.threshold, photos.names)
+
+
+def measure_training_masks(work: Work) -> dict:
+    """The figures of the masks that a stage has made of the training photos; none without truth."""
+    photos = work.truth("maps")
+    return {} if photos is None else measure_masks(work.folder("masks"), photos, work.bar)
+
+
+def measure_predictions(work: Work) -> dict:
+    """The figures of what a network says of the ``val`` photos; none without truth."""
+    photos = work.truth("val")
+    if photos is None:
+        return {}
+    figures = measure_masks(work.folder("predictions"), photos, work.bar)
+    return {"val_miou": figures["miou"], "val_iou": figures["iou"]}
+
+
+def measure_absent_foreground(work: Work) -> dict:
+    """How often a network sees classes without a tag, before it is held to the tags."""
+    return absent_share(work.folder("labels"), work.tagged())
 
 
 def with_truth(photos: Photos) -> MaskedPhotos | None:
@@ -75,29 +81,57 @@ def sweep_maps(maps: Path, photos: MaskedPhotos, bar=lambda items, title: items)
         bar: shows the progress over (items, title).
     """
     sweep = ThresholdSweep(len(photos.names))
-    for i in bar(range(len(photos)), f"evaluate {maps.name}"):
+    for i in bar(ranks.share(range(len(photos))), f"evaluate {maps.name}"):
         map_kHW, classes_k = whole_map(maps, photos.ids[i])
         sweep.add(map_kHW, classes_k, photos.mask(i))
-    return sweep
+    parts = ranks.gathered(sweep)
+    total = sum(parts[1:], start=parts[0])
+    total.best_thresholds = in_turns([part.best_thresholds for part in parts])
+    return total
+
+
+def in_turns(parts: list[list]) -> list:
+    """Puts what `ranks.share` has dealt out back into its order."""
+    rounds = itertools.zip_longest(*parts, fillvalue=None)
+    return [each for turn in rounds for each in turn if each is not None]
 
 
 def describe_sweep(sweep: ThresholdSweep, threshold: float, names: list[str]) -> dict:
     """What is worth knowing of a sweep: at a fixed threshold, at the best one, at each photo's own."""
     best, miou_best = sweep.best()
     at = sweep.confusion(round(threshold * sweep.levels))
+    own = torch.tensor(sweep.best_thresholds)
+    own = own[~own.isnan()]  # a photo that is void everywhere has none
     return {
         "threshold": threshold,
         "miou": mean_iou(at),
         "threshold_best": best,
         "miou_best": miou_best,
         "miou_best_per_image": sweep.miou_best_per_image,
-        "best_threshold_sd": torch.tensor(sweep.best_thresholds).std().item(),
+        "best_threshold_sd": own.std().item() if len(own) > 1 else None,
         "false_positives": float(false_positive_rate(at).nanmean()),
         "false_negatives": float(false_negative_rate(at).nanmean()),
         "precision": float(precision(at).nanmean()),
         "recall": float(recall(at).nanmean()),
         "iou": by_name(iou_per_class(at), names),
         "curve": [list(point) for point in zip(sweep.thresholds.tolist(), sweep.miou().tolist())],
+    }
+
+
+def band(curve: list[list], bar: float) -> float:
+    """Of a recorded curve, what `wsss_lib.learning.metrics.ThresholdSweep.band` is of a sweep."""
+    above = [miou is not None and miou >= bar for _, miou in curve]
+    return sum(map(all, itertools.pairwise(above))) / (len(curve) - 1)
+
+
+def with_bands(metrics: dict[str, dict], reference: str) -> dict[str, dict]:
+    """Adds to each stage with a curve how wide it is above the best of the reference, plain CAM."""
+    bar = metrics.get(reference, {}).get("miou_best")
+    curves = {name: each["curve"] for name, each in metrics.items() if each.get("curve")}
+    bands = {name: None if bar is None else band(curve, bar) for name, curve in curves.items()}
+    return {
+        name: each | ({"band": bands[name]} if name in bands else {})
+        for name, each in metrics.items()
     }
 
 
@@ -109,8 +143,8 @@ def measure_masks(masks: Path, photos: MaskedPhotos, bar=lambda items, title: it
         photos: with their true masks.
         bar: shows the progress over (items, title).
     """
-    total, unsure, pixels = 0, 0, 0
-    for i in bar(range(len(photos)), f"evaluate {masks.name}"):
+    total, unsure, pixels = torch.zeros(len(photos.names), len(photos.names)).long(), 0, 0
+    for i in bar(ranks.share(range(len(photos))), f"evaluate {masks.name}"):
         truth_HW = photos.mask(i)
         size = tuple(truth_HW.shape)
         mask_HW = read_mask(masks / f"{photos.ids[i]}.png", classes=photos.num_classes, size=size)
@@ -122,6 +156,7 @@ def measure_masks(masks: Path, photos: MaskedPhotos, bar=lambda items, title: it
         )
         unsure += int((~sure).sum())
         pixels += sure.numel()
+    total, unsure, pixels = map(sum, zip(*ranks.gathered((total, unsure, pixels))))
     return {
         "miou": mean_iou(total),
         "unsure": unsure / pixels,
@@ -129,19 +164,19 @@ def measure_masks(masks: Path, photos: MaskedPhotos, bar=lambda items, title: it
     }
 
 
-def measure_absent_foreground(work: Work) -> dict:
-    """How often AMN sees classes without a tag, before it is held to the tags.
+def absent_share(labels: Path, photos: Photos) -> dict:
+    """How much of a folder of labels falls on classes that the photo is not tagged with.
 
     Returns:
         ``absent_foreground``, the share of all its foreground, and ``absent_of_all``, that of all cells.
     """
-    photos = work.photos("train").tagged()
     absent, foreground, cells = 0, 0, 0
-    for id, tag_K in zip(photos.ids, photos.tags_NK):
-        label_hw = read_mask(work.run.amn_labels / f"{id}.png")
-        counts = absent_foreground(label_hw, tag_K)
+    for i in ranks.share(range(len(photos))):
+        label_hw = read_mask(labels / f"{photos.ids[i]}.png")
+        counts = absent_foreground(label_hw, photos.tags_NK[i])
         absent, foreground = absent + counts[0], foreground + counts[1]
         cells += label_hw.numel()
+    absent, foreground, cells = map(sum, zip(*ranks.gathered((absent, foreground, cells))))
     return {
         "absent_foreground": absent / max(foreground, 1),
         "absent_of_all": absent / max(cells, 1),

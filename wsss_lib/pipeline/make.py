@@ -1,209 +1,284 @@
-"""The order of the stages, and how much of a run is already done.
+"""Makes what is not there yet, in the order of what needs what.
 
-A stage is done once for one *fingerprint*: its part of the recipe, its photos, and the fingerprints
-of the stages it reads from. So a change of one setting makes again what depends on it, and nothing
-else; and another run can take over (``reuse``) whatever it has in common with this one.
+A stage is done once for one *fingerprint*: its settings, its photos, and the fingerprints of the stages it reads from.
+What has the same fingerprint is never made again, and another run can take it over (``reuse``). What was made under
+another fingerprint is never removed unless that is asked for (``again``): another setting, another photo, another version
+of a stage are first said.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-import torch
-from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
-
-from wsss_lib import __version__
-from wsss_lib.data.photos import Photos
-from wsss_lib.pipeline import stages
-from wsss_lib.pipeline.evaluation import evaluate_run, with_truth
+from wsss_lib import toy
+from wsss_lib.data.files import write_json
+from wsss_lib.data.layout import InputError
+from wsss_lib.pipeline import ranks
+from wsss_lib.pipeline.evaluation import with_bands
+from wsss_lib.pipeline.fingerprints import fingerprint, plain
+from wsss_lib.pipeline.kinds import MAPS
+from wsss_lib.pipeline.recipe import Data, Recipe
+from wsss_lib.pipeline.rehearsal import memory_is_said, rehearse, try_largest
 from wsss_lib.pipeline.report import write_report
-from wsss_lib.pipeline.runs import Run, fingerprint, full_disk_is_said
-from wsss_lib.pipeline.settings import Recipe
+from wsss_lib.pipeline.runs import Run, difference, full_disk_is_said
+from wsss_lib.pipeline.stage import Stage, deciding
 from wsss_lib.pipeline.work import Work
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One stage of a run.
+class Planned:
+    """A stage, and what there is of it.
 
     Attributes:
-        make: does the work; see `wsss_lib.pipeline.stages`.
-        needs: the stages whose files it reads, given the recipe.
-        settings: the part of the recipe that decides what it makes.
-        outputs: the files and folders it makes.
+        name: of the stage.
+        key: its fingerprint.
+        of: what the fingerprint stands for.
+        state: ``done``; ``begun``, and goes on; ``taken over`` from another run; ``new``; or made ``otherwise``.
     """
 
-    make: Callable[[Work], dict]
-    needs: Callable[[Recipe], Sequence[str]]
-    settings: Callable[[Recipe], object]
-    outputs: Sequence[str]
-
-
-def network(recipe: Recipe, stage: object) -> list:
-    """The settings of a stage that trains a network."""
-    return [recipe.backbone, recipe.weights, recipe.seed, stage]
-
-
-STAGES = {
-    "classifier": Stage(
-        stages.make_classifier,
-        lambda recipe: [],
-        lambda recipe: network(recipe, recipe.classifier),
-        ["checkpoints/classifier", "checkpoints/classifier.safetensors"],
-    ),
-    "cam": Stage(
-        stages.make_cam, lambda recipe: ["classifier"], lambda recipe: recipe.cam, ["maps/cam"]
-    ),
-    "advcam": Stage(
-        stages.make_advcam,
-        lambda recipe: ["classifier"],
-        lambda recipe: [recipe.advcam, recipe.cam.output_stride, recipe.cam.dilated],
-        ["maps/advcam"],
-    ),
-    "seeds": Stage(
-        stages.make_seeds,
-        lambda recipe: [recipe.seeds.source],
-        lambda recipe: [getattr(recipe.seeds, recipe.seeds.source), recipe.crf],
-        ["seeds"],
-    ),
-    "amn": Stage(
-        stages.make_amn,
-        lambda recipe: ["classifier", "seeds"] if recipe.amn.start == "classifier" else ["seeds"],
-        lambda recipe: network(recipe, recipe.amn),
-        ["checkpoints/amn", "checkpoints/amn.safetensors", "amn_labels", "maps/amn"],
-    ),
-    "pseudo_masks": Stage(
-        stages.make_pseudo_masks,
-        lambda recipe: recipe.pseudo_masks.sources,
-        lambda recipe: [recipe.pseudo_masks, recipe.thresholds, recipe.crf],
-        ["pseudo_masks"],
-    ),
-    "segmenter": Stage(
-        stages.make_segmenter,
-        lambda recipe: ["pseudo_masks"],
-        lambda recipe: network(recipe, recipe.segmenter),
-        ["checkpoints/segmenter", "checkpoints/segmenter.safetensors", "predictions/segmenter"],
-    ),
-    "supervised": Stage(
-        stages.make_supervised,
-        lambda recipe: [],
-        lambda recipe: network(recipe, replace(recipe.segmenter, source="cam")),  # reads none
-        ["checkpoints/supervised", "checkpoints/supervised.safetensors", "predictions/supervised"],
-    ),
-}
+    name: str
+    key: str
+    of: dict
+    state: Literal["done", "begun", "taken over", "new", "otherwise"]
 
 
 def run_stages(
     recipe: Recipe,
     folder: str | Path,
     *,
-    targets: Sequence[str] = tuple(STAGES),
+    targets: Sequence[str] | None = None,
     reuse: Sequence[str | Path] = (),
+    again: bool = False,
     progress: bool = True,
 ) -> Run:
-    """Runs the target stages and all that they need, evaluates what there is, and writes the report.
+    """Makes the target stages and all that they need, and writes the report.
 
     Takes what `make_stages` takes, and raises what it raises.
     """
-    run, stages = make_stages(recipe, folder, targets=targets, reuse=reuse, progress=progress)
-    if PartialState().is_main_process:
-        with full_disk_is_said(run.folder):
-            evaluate_run(Work(recipe, run, progress), stages)
-            write_report(run.folder)
-    PartialState().wait_for_everyone()
-    return run
+    work = make_stages(recipe, folder, targets=targets, reuse=reuse, again=again, progress=progress)
+    if ranks.is_main():
+        with full_disk_is_said(work.run.folder):
+            write_report(work.run.folder)
+    ranks.wait()
+    return work.run
 
 
 def make_stages(
     recipe: Recipe,
     folder: str | Path,
     *,
-    targets: Sequence[str] = tuple(STAGES),
+    targets: Sequence[str] | None = None,
     reuse: Sequence[str | Path] = (),
+    again: bool = False,
     progress: bool = True,
-) -> tuple[Run, list[str]]:
-    """Runs the target stages and all that they need, and leaves their evaluation to the caller.
+) -> Work:
+    """Makes the target stages and all that they need.
 
     Args:
         recipe: what to do.
         folder: of the run; made, or gone on with.
-        targets: names of `STAGES`.
-        reuse: folders of runs from which finished stages may be taken over.
+        targets: names of stages; None: all of the recipe.
+        reuse: folders of runs from which stages may be taken over.
+        again: stages that were made otherwise may be removed and made again.
         progress: show progress bars.
 
     Returns:
-        The run, and the names of the stages that are done.
+        The recipe and its run, for whoever goes on with it.
 
     Raises:
-        InputError: something given cannot be used; nothing half-written is left.
+        InputError: something given cannot be used, or a stage was made otherwise; nothing half-written is left.
     """
-    join_processes()
-    stages.draw_data(recipe.data, progress)
-    photos = photos_fingerprint(recipe)  # unusable photos are found before anything is written
-    others = [Run(other) for other in reuse]
-    run = None
-    if PartialState().is_main_process:
-        run = Run.create(folder, recipe, seed=recipe.seed)
-    PartialState().wait_for_everyone()
-    work = Work(recipe, run or Run(folder), progress)
-    keys, whole = {}, set()
-    with full_disk_is_said(work.run.folder):
-        for name in in_order(recipe, targets):
-            if name == "supervised" and with_truth(work.photos("train")) is None:
-                continue
-            upstream = [keys[need] for need in STAGES[name].needs(recipe)]
-            keys[name] = fingerprint(name, STAGES[name].settings(recipe), photos, *upstream)
-            run_stage(work, name, keys[name], others, whole)
-    return work.run, list(keys)
+    targets = list(recipe.stages) if targets is None else list(targets)
+    work, others = opened(recipe, folder, progress), [Run.existing(other) for other in reuse]
+    stages = ranks.decided_by_main(lambda: plan(work, others))
+    wanted = [each for each in stages if each.name in recipe.in_order(targets)]
+    if not again:
+        refuse_to_remove(work.run, wanted)
+    to_make = [each.name for each in wanted if each.state not in ("done", "taken over")]
+    ranks.decided_by_main(lambda: rehearse(work, to_make))
+    if work.device.type == "cuda":  # each process has a device of its own
+        for name in to_make:
+            try_largest(work.of(name))
+    if ranks.is_main():
+        work.run.start(recipe, seed=recipe.seed)
+    ranks.wait()
+    with full_disk_is_said(work.run.folder), damage_is_said(work.run):
+        for each in wanted:
+            make_stage(work.of(each.name), each, others)
+        if ranks.is_main():
+            write_metrics(work, stages)
+    ranks.wait()
+    return work
 
 
-def join_processes() -> None:
-    """Has the processes that torchrun started, if it did, work together, on GPUs or on CPUs."""
-    gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
-    PartialState(cpu=not gpu)  # without a GPU it would take each process for the only one
+def opened(recipe: Recipe, folder: str | Path, progress: bool) -> Work:
+    """Draws the photos of a recipe, if it asks for it, and reads its lists of photos: one process first, then all."""
+    ranks.join()
+    work = Work(recipe, Run(folder), progress)
+
+    def first() -> None:
+        draw(recipe.data, progress)
+        for part in ("train", "maps", "val"):
+            work.photos(part)
+
+    ranks.decided_by_main(first)
+    return work
 
 
-def run_stage(work: Work, name: str, key: str, others: Sequence[Run], whole: set[str]) -> None:
-    """Runs one stage, unless this run or another one has done it under the same fingerprint.
+def draw(data: Data, progress: bool) -> None:
+    """Draws the embedded dataset, if the recipe asks for it and it is not there."""
+    if data.draw_seed is not None:
+        train, val, test = data.draw_photos
+        toy.write(
+            data.root,
+            seed=data.draw_seed,
+            train=train,
+            val=val,
+            test=test,
+            size=data.draw_size,
+            progress=progress,
+        )
 
-    The stages it reads from, if an earlier process made them, first go over their files again and
-    make what was damaged since; ``whole`` are those that need not.
+
+def plan(work: Work, others: Sequence[Run] = ()) -> list[Planned]:
+    """What there is of every stage of the recipe that can be made of its data; nothing is changed."""
+    planned: dict[str, Planned] = {}
+    for name in work.recipe.in_order(list(work.recipe.stages)):
+        stage = work.recipe.stages[name]
+        needs = stage.needs(work.recipe)
+        if all(need in planned for need in needs) and stage.possible(work.of(name)):
+            of = meaning(work.of(name), stage, {need: planned[need].key for need in needs})
+            key = fingerprint(of)
+            planned[name] = Planned(name, key, of, state_of(work.run, name, key, stage, others))
+    return list(planned.values())
+
+
+def meaning(work: Work, stage: Stage, needs: dict[str, str]) -> dict:
+    """What the fingerprint of a stage stands for: all that decides what it makes."""
+    return plain(
+        {
+            "stage": type(stage).__name__,
+            "version": stage.version,
+            "settings": deciding(stage),
+            "also": stage.also(work),
+            "photos": {part: work.photos(part).fingerprint() for part in stage.reads},
+            "needs": needs,
+        }
+    )
+
+
+def state_of(run: Run, name: str, key: str, stage: Stage, others: Sequence[Run]) -> str:
+    """What there is of a stage; see `Planned`."""
+    mark = run.mark(name)
+    if run.fresh(name, key):
+        return "done"
+    if mark["key"] == key:
+        return "begun"
+    outputs = {*mark["outputs"], *(each for kind in stage.makes for each in kind.outputs(name))}
+    if any(map(run.has, outputs)):
+        return "otherwise"
+    taken = any(other.mark(name)["key"] == key and other.mark(name)["done"] for other in others)
+    return "taken over" if taken else "new"
+
+
+def refuse_to_remove(run: Run, stages: Sequence[Planned]) -> None:
+    """Says which stages were made otherwise, and in what.
+
+    Raises:
+        InputError: there is one.
     """
-    stage, run = STAGES[name], work.run
-    done = False
-    if PartialState().is_main_process:
-        done = run.fresh(name, key) or any(run.reuse(other, name, key) for other in others)
-    if broadcast_object_list([done])[0]:
+    names = [each.name for each in stages if each.state == "otherwise"]
+    if not names:
         return
-    for need in set(stage.needs(work.recipe)) - whole - {"classifier"}:  # it is one file
-        STAGES[need].make(work)
-        whole.add(need)
-    if PartialState().is_main_process:
-        with run.stage(name, key, stage.outputs) as measured:
-            PartialState().wait_for_everyone()  # until files of an older recipe are gone
-            measured.update(stage.make(work))
-    else:
-        PartialState().wait_for_everyone()
-        stage.make(work)
-    whole.add(name)
+    first = next(each for each in stages if each.name == names[0])
+    more = f" ({', '.join(names[1:])} would follow)" if names[1:] else ""
+    raise InputError(
+        f"{run.folder} holds {first.name} made otherwise: {why(run.mark(first.name)['of'], first)}{more}. Give this run "
+        f"another --name (--reuse {run.folder} takes over what is the same), or say --again to remove that and make it anew"
+    )
 
 
-def in_order(recipe: Recipe, targets: Sequence[str]) -> list[str]:
-    """The targets and all that they need, in the order of `STAGES`."""
-    wanted, waiting = set(), list(targets)
-    while waiting:
-        name = waiting.pop()
-        if name == "supervised" and not recipe.segmenter.supervised:
-            continue
-        wanted.add(name)
-        waiting.extend(STAGES[name].needs(recipe))
-    return [name for name in STAGES if name in wanted]
+def why(before: dict, now: Planned) -> str:
+    """In what a stage differs from how it was made, in words."""
+    if not before:
+        return "nobody knows how"
+    if before.get("photos") != now.of["photos"]:
+        return "its photos or their tags have changed"
+    if before.get("version") != now.of["version"]:
+        return (
+            f"by version {before.get('version')} of the stage, this is version {now.of['version']}"
+        )
+    changed = difference(before["settings"], now.of["settings"], now.name)
+    return (
+        changed
+        or difference(before["also"], now.of["also"])
+        or "from other files of a stage before it"
+    )
 
 
-def photos_fingerprint(recipe: Recipe) -> str:
-    """Stands for the photos of a run: where they are, which they are, and their tags."""
-    data = recipe.data
-    lists = [Photos(data.root, split) for split in (data.train, data.val)]
-    tags = [[photos.names, photos.ids, photos.tags_NK] for photos in lists]
-    return fingerprint(__version__, data, tags)
+def make_stage(work: Work, planned: Planned, others: Sequence[Run]) -> None:
+    """Makes a stage and measures it, unless this run or another one has done so under the same fingerprint."""
+    name, key, run = planned.name, planned.key, work.run
+    done = ranks.decided_by_main(
+        lambda: run.fresh(name, key) or any(run.reuse(other, name, key) for other in others)
+    )
+    if done:
+        return
+    if ranks.is_main():
+        outputs = [each for kind in work.stage.makes for each in kind.outputs(name)]
+        run.begin(name, key, planned.of, outputs, shown(work.stage, work.recipe))
+    ranks.wait()
+    start = time.perf_counter()
+    with memory_is_said(name):
+        figures = work.stage.make(work) or {}
+    ranks.wait()
+    for kind in work.stage.makes:
+        figures |= kind.measure(work) if kind.measure else {}
+    if ranks.is_main():
+        run.finish(name, key, figures, time.perf_counter() - start)
+    ranks.wait()
+
+
+def shown(stage: Stage, recipe: Recipe) -> dict:
+    """What a report says of a stage; it stands in the mark, so that a report needs no code of stages."""
+    headlines = [stage.headline, *(kind.headline for kind in stage.makes)]
+    return {
+        "title": stage.title_in(recipe),
+        "kinds": [kind.folder for kind in stage.makes],
+        "headline": next(filter(None, headlines), None),
+        "line": stage.line,
+    }
+
+
+@contextlib.contextmanager
+def damage_is_said(run: Run) -> Iterator[None]:
+    """If a file of the run cannot be read, its stage is marked as not done.
+
+    Raises:
+        InputError: which file it is, and that the same command makes it again.
+    """
+    try:
+        yield
+    except InputError as error:
+        stage = run.maker(error.file) if error.file else None
+        if stage is None:
+            raise
+        run.undo(stage)
+        error.file.unlink(missing_ok=True)
+        raise InputError(
+            f"{error.file} was damaged or is missing, so {stage} counts as not done: give the same command again, which "
+            "makes what is missing"
+        ) from error
+
+
+def write_metrics(work: Work, stages: Sequence[Planned]) -> None:
+    """Writes the figures of all stages that are done as the recipe says."""
+    done = {each.name for each in stages if work.run.fresh(each.name, each.key)}
+    figures = work.run.figures([name for name in work.recipe.stages if name in done])
+    reference = next(iter(work.recipe.making(MAPS)), "")
+    write_json(work.run.folder / "metrics.json", with_bands(figures, reference))

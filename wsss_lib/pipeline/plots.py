@@ -36,12 +36,14 @@ BACKGROUND_COLOUR, VOID_COLOUR = "#23272e", "#f2f3f5"
 CARD = "#14171c"  # what photos are shown on, on a white page and on a black one
 INK = "#78818d"  # between black and white: contrast above 3.9 with either
 
-# The methods differ in colour and in the kind of line.
-METHODS = {
-    "cam": ("CAM", "#8a94a0", (0, (1, 1.4))),
-    "advcam": ("AdvCAM", "#e06c1c", (0, (5, 2))),
-    "amn": ("AMN", "#3d6fe0", "solid"),
-}
+# Curves differ in colour and in the kind of line; stages bring their own, these are for what has none.
+LINES = (
+    ("#8a94a0", (0, (1, 1.4))),
+    ("#e06c1c", (0, (5, 2))),
+    ("#3d6fe0", "solid"),
+    ("#b53f0c", (0, (3, 1, 1, 1))),
+    ("#745f73", (0, (7, 1.5, 1.5, 1.5))),
+)
 
 
 def palette(num_labels: int) -> Array:
@@ -131,23 +133,28 @@ def heat(map_HW: Array | Tensor, colours: str = "inferno") -> Array:
 def threshold_curves(
     curves: Mapping[str, Sequence[tuple[float, float | None]]],
     *,
-    chosen: Mapping[str, float] | None = None,
+    chosen: Mapping[str, float | None] | None = None,
+    lines: Mapping[str, tuple[str, object]] | None = None,
     ax: Axes | None = None,
 ) -> Figure:
     """The mIoU of maps against the background threshold, a line for each method.
 
     Args:
-        curves: threshold and mIoU (fraction) pairs by method; other names than those in :data:`METHODS` are drawn too.
+        curves: threshold and mIoU (fraction) pairs by method.
         chosen: the threshold that the run uses, by method; marked by a dot.
+        lines: colour and dashes by method; those of :data:`LINES` in turn where there are none.
         ax: where to draw; a new figure when not given.
     """
     figure = Figure(figsize=(5.8, 3.2), layout="constrained") if ax is None else ax.figure
     ax = figure.subplots() if ax is None else ax
     figure.patch.set_alpha(0)
+    free = itertools.cycle(LINES)
     for name, curve in curves.items():
-        label, colour, dashes = METHODS.get(name, (name, INK, "solid"))
+        colour, dashes = (lines or {}).get(name) or next(free)
+        if not isinstance(dashes, str):  # from JSON, where a tuple is a list
+            dashes = (dashes[0], tuple(dashes[1]))
         points = np.array([[t, np.nan if miou is None else 100 * miou] for t, miou in curve])
-        ax.plot(*points.T, color=colour, linestyle=dashes, linewidth=2.2, label=label)
+        ax.plot(*points.T, color=colour, linestyle=dashes, linewidth=2.2, label=name)
         if chosen and chosen.get(name) is not None:
             nearest = points[np.abs(points[:, 0] - chosen[name]).argmin()]
             ax.plot(*nearest, "o", color=colour, markersize=8, markeredgewidth=0)

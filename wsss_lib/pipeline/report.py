@@ -1,47 +1,24 @@
 """The report of a run: one page with the numbers, the curves and the pictures of every stage.
 
-The page holds all that it shows, so it can be sent and kept; it asks for nothing from anywhere.
+The page holds all that it shows, so it can be sent and kept; it asks for nothing from anywhere. What it says of a stage
+stands in the stage's mark, so it knows no stage by its name. It is laid out in ``report.html``, which escapes all text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
 
 from wsss_lib.data.files import atomic
 from wsss_lib.pipeline import plots
-from wsss_lib.pipeline.report_examples import dot, examples
+from wsss_lib.pipeline.pictures import hex_of
+from wsss_lib.pipeline.report_examples import examples
 from wsss_lib.pipeline.runs import Run, full_disk_is_said
 
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<link rel="icon" href="data:,">
-<style>
-{style}</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-</body>
-</html>
-"""
-MAPS = ("cam", "advcam", "amn")
-LABELS = {
-    "classifier": "Classifier",
-    "cam": "CAM",
-    "advcam": "AdvCAM",
-    "seeds": "Seeds",
-    "amn": "AMN",
-    "pseudo_masks": "Pseudo-masks",
-    "segmenter": "Segmentation network",
-    "supervised": "The same, from true masks",
-}
+HERE = Path(__file__).parent
 
 
 def write_report(folder: str | Path) -> Path:
@@ -53,41 +30,145 @@ def write_report(folder: str | Path) -> Path:
     Raises:
         InputError: the folder holds no run, or the disk is full.
     """
-    run = Run(folder)
-    metrics, name = run.metrics(), run.folder.resolve().name
-    sections = [header(run, metrics), tiles(metrics), stages(metrics), curves(metrics)]
-    sections += [classes(metrics), *examples(run), origin(run)]
-    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
-    page = PAGE.format(title=escape(name), style=style, body="\n".join(filter(None, sections)))
+    run = Run.existing(folder)
+    page = template().render(contents(run))
     with full_disk_is_said(run.folder), atomic(run.folder / "report.html") as aside:
         aside.write_text(page, encoding="utf-8")
     return run.folder / "report.html"
 
 
-def section(title: str, meaning: str, body: str, kind: str = "") -> str:
-    """A card of the page: its title, a sentence in grey, and what it shows."""
-    meaning = f'<p class="soft">{meaning}</p>' if meaning else ""
-    return f'<section class="{kind}"><h2>{title}</h2>{meaning}\n{body}\n</section>'
+def template() -> jinja2.Template:
+    """The page, with places for what a run has to say."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True
+    ).get_template("report.html")
 
 
-def table(heads: list[str], rows: list[list[str]], kind: str = "") -> str:
-    """A table whose cells are HTML; it scrolls sideways where the screen is narrow."""
-    head = "".join(f"<th>{cell}</th>" for cell in heads)
-    body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return (
-        f'<div class="scroll"><table class="{kind}"><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody></table></div>"
+def contents(run: Run) -> dict:
+    """What the page says of a run."""
+    metrics = run.metrics()
+    shown = {name: run.mark(name)["shown"] or {"title": name} for name in metrics}
+    pictures, no_pictures = examples(run)
+    return {
+        "name": run.folder.resolve().name,
+        "style": Markup((HERE / "report.css").read_text(encoding="utf-8")),  # our own, as is
+        "facts": list(facts(run, metrics)),
+        "tiles": tiles(metrics, shown),
+        "stages": [stage_row(shown[name]["title"], metrics[name]) for name in metrics],
+        "together": duration(total_seconds(metrics)),
+        "curves": curves(metrics, shown),
+        "classes": classes(metrics, shown),
+        "examples": pictures,
+        "no_pictures": no_pictures,
+        "origin": {
+            "Recipe": list(flat(run.recipe)),
+            "Code, versions and machine": list(flat(run.provenance)),
+        },
+    }
+
+
+def facts(run: Run, metrics: dict) -> Iterator[str]:
+    """When and where the run was made, in a few words each."""
+    made, root = run.provenance, run.recipe.get("data", {}).get("root")
+    total = total_seconds(metrics)
+    known = [root and f"photos of {root}", made.get("date", "")[:10], made.get("device")]
+    known += [total and duration(total), f"seed {made.get('seed')}"]
+    yield from (str(fact).replace(" ", "\N{NO-BREAK SPACE}") for fact in known if fact)
+
+
+def tiles(metrics: dict, shown: dict) -> list[dict]:
+    """The few numbers that say how the run went: of each headline the last stage that has it."""
+    last: dict[str, dict] = {}
+    for name, values in metrics.items():
+        key, meaning = shown[name].get("headline") or (None, "")
+        if number(values.get(key)) is None:
+            continue
+        known = last.get(meaning)
+        if known and meaning.endswith("on val"):  # the ceiling is named beside the network
+            known["meaning"] = f"{meaning}; {lower(shown[name]['title'])} {percent(values[key])}"
+            continue
+        tile = {"title": shown[name]["title"], "value": percent(values[key]), "meaning": meaning}
+        last[meaning] = tile
+    return list(last.values())
+
+
+def stage_row(title: str, values: dict) -> dict:
+    """The row of a stage: its result, two results with hindsight, and its time."""
+    row = {
+        "title": title,
+        "result": percent(values.get("miou", values.get("val_miou"))),
+        "note": "",
+    }
+    if "val_map" in values:
+        row |= {"result": percent(values["val_map"]), "note": "mAP"}
+    if number(values.get("threshold")) is not None:
+        row["note"] = f"at {values['threshold']:.2f}"
+    if number(values.get("unsure")):
+        row["note"] = f"{percent(values['unsure'])} unsure"
+    if "miou_best" in values:
+        row["best"] = percent(values["miou_best"])
+        best = number(values.get("threshold_best"))
+        row["best_note"] = "" if best is None else f"at {best:.2f}"
+        row["own"] = percent(values.get("miou_best_per_image"))
+    return row | {
+        "time": duration(values.get("seconds")),
+        "starts": values.get("starts"),
+        "from": values.get("reused_from"),
+    }
+
+
+def curves(metrics: dict, shown: dict) -> Markup | None:
+    """The quality of the maps at every threshold."""
+    found = {name: values["curve"] for name, values in metrics.items() if values.get("curve")}
+    if not found:
+        return None
+    titles = {name: shown[name]["title"] for name in found}
+    figure = plots.threshold_curves(
+        {titles[name]: curve for name, curve in found.items()},
+        chosen={titles[name]: number(metrics[name].get("threshold")) for name in found},
+        lines={titles[name]: shown[name]["line"] for name in found if shown[name].get("line")},
     )
+    return Markup(plots.svg(figure))  # Matplotlib escapes the texts in it
+
+
+def classes(metrics: dict, shown: dict) -> dict:
+    """The IoU of each class, stage by stage."""
+    columns = {
+        shown[name]["title"]: values.get("iou") or values.get("val_iou")
+        for name, values in metrics.items()
+    }
+    columns = {head: values for head, values in columns.items() if values}
+    names = list(next(iter(columns.values()), {}))
+    colours = plots.palette(len(names))
+    rows = [
+        {
+            "name": name,
+            "colour": hex_of(colours[label % 256]),
+            "cells": [bar(values.get(name)) for values in columns.values()],
+        }
+        for label, name in enumerate(names)
+    ]
+    return {"heads": list(columns), "rows": rows}
+
+
+def bar(fraction: float | None) -> tuple[str, str]:
+    """The length of a bar in percent, and what stands over it."""
+    return f"{100 * (number(fraction) or 0):.1f}", percent(fraction)
+
+
+def number(value: object) -> float | None:
+    """A number as it is; None for all else, as may stand in files that were written by hand."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def percent(fraction: float | None) -> str:
     """A fraction as a percentage with one decimal; a dash where there is none."""
-    return "–" if fraction is None else f"{100 * fraction:.1f}"
+    return "–" if number(fraction) is None else f"{100 * fraction:.1f}"
 
 
 def duration(seconds: float | None) -> str:
     """Seconds as a person says them: 4.0 s, 3 min 20 s, 2 h 05 min."""
-    if seconds is None:
+    if number(seconds) is None:
         return "–"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
@@ -98,161 +179,14 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
 
 
-def header(run: Run, metrics: dict) -> str:
-    """Whose run this is, and when and where it was made."""
-    made, total = run.provenance, total_seconds(metrics)
-    root = run.recipe.get("data", {}).get("root")
-    facts = [root and f"photos of {root}", made.get("date", "")[:10], made.get("device")]
-    facts += [total and duration(total), f"seed {made.get('seed')}"]
-    line = " · ".join(escape(fact).replace(" ", "&nbsp;") for fact in facts if fact)
-    name = escape(run.folder.resolve().name)
-    return f'<h1>{name}: from tags to masks</h1>\n<p class="soft">{line}</p>'
-
-
 def total_seconds(metrics: dict) -> float:
     """The time of all stages together."""
-    return sum(values.get("seconds") or 0 for values in metrics.values())
+    return sum(number(values.get("seconds")) or 0 for values in metrics.values())
 
 
-def tiles(metrics: dict) -> str:
-    """The few numbers that say how the run went."""
-    figures = []
-    if "val_map" in metrics.get("classifier", {}):
-        value = metrics["classifier"]["val_map"]
-        figures.append(("Classifier", value, "mean average precision on val"))
-    maps = [name for name in MAPS if "miou" in metrics.get(name, {})]
-    if maps:
-        value = metrics[maps[-1]]["miou"]
-        figures.append((f"{LABELS[maps[-1]]} maps", value, "mIoU on train, one threshold"))
-    if "miou" in metrics.get("pseudo_masks", {}):
-        value = metrics["pseudo_masks"]["miou"]
-        figures.append(("Pseudo-masks", value, "mIoU on train, after the CRF"))
-    network = metrics.get("segmenter", {})
-    if "val_miou" in network:
-        ceiling = network.get("supervised_val_miou")
-        meaning = "mIoU on val" + (f"; from true masks {percent(ceiling)}" if ceiling else "")
-        figures.append(("Segmentation network", network["val_miou"], meaning))
-    cells = [
-        f"<div><span>{name}</span><b>{percent(value)}<small>%</small></b><span>{meaning}</span></div>"
-        for name, value, meaning in figures
-    ]
-    return f'<section class="tiles">{"".join(cells)}</section>' if cells else ""
-
-
-def stages(metrics: dict) -> str:
-    """The table of stages: what each one reached, and how long it took."""
-    rows = list(stage_rows(metrics))
-    if not rows:
-        return section("Nothing measured yet", "No stage of this run is finished.", "")
-    heads = ["", "result", "at the best<br>threshold", "each photo at<br>its own best", "time"]
-    rows.append(["Together", "", "", "", duration(total_seconds(metrics))])
-    return section(
-        "Stages",
-        "mIoU in %: the overlap of prediction and truth divided by their union, averaged over the "
-        "classes. Maps, seeds (where they are sure) and pseudo-masks are measured on the training "
-        "photos, the networks on val.",
-        table(heads, rows, "sum"),
-    )
-
-
-def stage_rows(metrics: dict) -> Iterator[list[str]]:
-    """For each stage its name, its result, two results with hindsight, and its time."""
-    network = metrics.get("segmenter", {})
-    for stage, label in LABELS.items():
-        if stage not in metrics:
-            continue
-        values = metrics[stage]
-        result, best, own = percent(values.get("miou")), "", ""
-        if stage == "classifier":
-            result = f"{percent(values.get('val_map'))} <small>mAP</small>"
-        elif stage in MAPS and "miou" in values:
-            result = at(values["miou"], values.get("threshold"))
-            best = at(values.get("miou_best"), values.get("threshold_best"))
-            own = percent(values.get("miou_best_per_image"))
-        elif stage == "seeds" and "unsure" in values:
-            result += f" <small>{percent(values['unsure'])} unsure</small>"
-        elif stage == "pseudo_masks":
-            result = ""
-        elif stage == "segmenter":
-            result = percent(network.get("val_miou"))
-        elif stage == "supervised":
-            result = percent(network.get("supervised_val_miou"))
-        again = f"<small>last of {values['starts']} starts</small> " if "starts" in values else ""
-        yield [label, noted(result), best, own, again + duration(values.get("seconds"))]
-        for source in MAPS if stage == "pseudo_masks" else ():
-            if source in values:
-                name = f'<span class="under">from {LABELS[source]}</span>'
-                yield [name, noted(percent(values[source].get("miou"))), "", "", ""]
-
-
-def noted(result: str) -> str:
-    """A result with room for a note behind it, so that numbers stand below each other."""
-    return result if "<small>" in result or not result else f"{result} <small></small>"
-
-
-def at(miou: float | None, threshold: float | None) -> str:
-    """A mIoU and the threshold it was reached at."""
-    where = "" if threshold is None else f" <small>at {threshold:.2f}</small>"
-    return percent(miou) + where
-
-
-def curves(metrics: dict) -> str:
-    """The quality of the maps at every threshold."""
-    found = {name: metrics[name]["curve"] for name in MAPS if metrics.get(name, {}).get("curve")}
-    if not found:
-        return ""
-    chosen = {name: metrics[name].get("threshold") for name in found}
-    figure = plots.threshold_curves(found, chosen=chosen)
-    return section(
-        "Maps at every threshold",
-        "A pixel is background where no map exceeds the threshold. The dot is the threshold that "
-        "this run uses for all photos. The wider a curve, the less depends on that choice.",
-        f'<div class="curves">{plots.svg(figure)}</div>',
-        "split",
-    )
-
-
-def classes(metrics: dict) -> str:
-    """The IoU of each class, step by step."""
-    masks, network = metrics.get("pseudo_masks", {}), metrics.get("segmenter", {})
-    columns = {LABELS[name]: metrics.get(name, {}).get("iou") for name in MAPS}
-    columns |= {f"masks from<br>{LABELS[name]}": masks.get(name, {}).get("iou") for name in MAPS}
-    columns["network<br>on val"] = network.get("val_iou")
-    columns["from true<br>masks"] = network.get("supervised_val_iou")
-    columns = {head: values for head, values in columns.items() if values}
-    if not columns:
-        return ""
-    names = list(next(iter(columns.values())))
-    colours = plots.palette(len(names))
-    rows = [
-        [dot(colours[label]) + escape(name), *(bar(iou.get(name)) for iou in columns.values())]
-        for label, name in enumerate(names)
-    ]
-    meaning = "Intersection over union in %."
-    return section("Class by class", meaning, table(["", *columns], rows, "bars"))
-
-
-def bar(fraction: float | None) -> str:
-    """A percentage over a bar of that length."""
-    return (
-        f'<span class="bar" style="--share:{100 * (fraction or 0):.1f}%">{percent(fraction)}</span>'
-    )
-
-
-def origin(run: Run) -> str:
-    """The recipe and the provenance, folded."""
-    folded = {"Recipe": run.recipe, "Code, versions and machine": run.provenance}
-    body = "\n".join(
-        f"<details><summary>{title}</summary>{facts(values)}</details>"
-        for title, values in folded.items()
-    )
-    return section("Where this comes from", "", body)
-
-
-def facts(values: dict) -> str:
-    """A table of nested values, each under its dotted name."""
-    rows = [[escape(name), escape(str(value))] for name, value in flat(values)]
-    return table(["", ""], rows, "facts")
+def lower(title: str) -> str:
+    """A title in the middle of a sentence; names such as AMN stay as they are."""
+    return title if title[1:2].isupper() else title[:1].lower() + title[1:]
 
 
 def flat(values: dict | list, name: str = "") -> Iterator[tuple[str, object]]:

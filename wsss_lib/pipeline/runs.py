@@ -2,21 +2,18 @@
 
 ::
 
-    runs/<name>/recipe.json                the settings of every stage
-                provenance.json            versions, code, machine, command line, date
-                metrics.json               {stage: {number: value, ..., "seconds": ...}}
+    runs/<name>/recipe.json                the settings of every stage, as they were asked for last
+                provenance.json            versions, code, machine, command line, date of every start
+                stages/<stage>.json        its mark: fingerprint, files, figures, and whether it is done
+                metrics.json               the figures of all marks, {stage: {number: value, ..., "seconds": ...}}
                 report.html                written by wsss_lib.pipeline.report
-                stages/<stage>.json        the stage's fingerprint, its files, and whether it is done
-                checkpoints/               weights
-                maps/<cam|advcam|amn>/     <id>.npz, see save_map
-                seeds/                     <id>.png, 255 where unsure
-                amn_labels/                <id>.png, what AMN says before it is held to the tags
-                pseudo_masks/<source>/     <id>.png
-                predictions/<network>/     <id>.png
+                checkpoints/<stage>...     weights; beside them the log of their training
+                <kind>/<stage>/<id>...     maps, masks, labels, predictions: see wsss_lib.pipeline.kinds
 
 A run may be killed at any moment and started again. Every file is written aside and renamed, so it is whole or not there. The
-mark of a stage says under which fingerprint its files are being made; files of another fingerprint are removed before the stage
-begins, and "done" is written last. So the second start keeps what the first one finished, and ends with the same files.
+mark of a stage says under which fingerprint its files are being made, and "done" is written last. So the second start keeps
+what the first one finished, and ends with the same files (on a CPU to the byte). What was made under another fingerprint is
+removed only by `Run.begin`, which `wsss_lib.pipeline.make` calls when it was asked to.
 """
 
 from __future__ import annotations
@@ -32,27 +29,23 @@ from pathlib import Path
 
 from wsss_lib.data.files import atomic, read_json, write_json
 from wsss_lib.data.layout import InputError
-from wsss_lib.data.maps import CorruptMap, load_map, save_map
-from wsss_lib.pipeline.fingerprints import fingerprint, plain
+from wsss_lib.pipeline.fingerprints import plain
 from wsss_lib.pipeline.provenance import provenance
-
-__all__ = [
-    "CorruptMap",
-    "Run",
-    "atomic",
-    "fingerprint",
-    "full_disk_is_said",
-    "load_map",
-    "plain",
-    "read_json",
-    "save_map",
-    "write_json",
-]
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # PyTorch and safetensors say it in words only
 DISK_FULL_WORDS = ("No space left on device", "unexpected pos", "PytorchStreamWriter failed")
+LOG = ".jsonl"  # the one kind of file that is appended to
 ABANDONED_AFTER = 3600  # seconds; nobody takes as long to write one file
+NOTHING = {
+    "key": None,
+    "of": {},
+    "shown": {},
+    "done": False,
+    "outputs": [],
+    "starts": 0,
+    "figures": {},
+}
 
 
 @contextlib.contextmanager
@@ -75,44 +68,46 @@ def full_disk_is_said(folder: Path) -> Iterator[None]:
 
 
 class Run:
-    """The folder of a run that exists; :meth:`create` makes one.
+    """The folder of a run, which may not be there yet; `Run.existing` asks that it is.
 
     Only one process of a run may call the methods that write.
-
-    Raises:
-        InputError: there is no run in this folder.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        if not (self.folder / "recipe.json").is_file():
-            raise InputError(
-                f"{self.folder} holds no run: give the folder of one, such as runs/toy"
-            )
 
     @classmethod
-    def create(cls, folder: str | Path, recipe: object, *, seed: int | None = None) -> Run:
-        """Makes a run's folder, or opens the one that was made with the same recipe, to go on with it.
+    def existing(cls, folder: str | Path) -> Run:
+        """A run that was begun.
 
         Raises:
-            InputError: the folder belongs to another recipe, or the disk is full.
+            InputError: there is no run in this folder.
         """
-        folder, recipe = Path(folder), plain(recipe)
-        with full_disk_is_said(folder):
-            if not (folder / "recipe.json").is_file():
-                write_json(folder / "recipe.json", recipe)
-            run = cls(folder)
-            if run.recipe != recipe:
-                raise InputError(
-                    f"{folder} was made with another recipe ({_difference(run.recipe, recipe)}): give the run another name, or "
-                    "remove the folder"
-                )
-            run._note_start(seed)
-            run._remove_abandoned()
+        run = cls(folder)
+        if not (run.folder / "recipe.json").is_file():
+            raise InputError(f"{folder} holds no run: give the folder of one, such as runs/toy")
         return run
+
+    def start(self, recipe: object, *, seed: int | None = None) -> None:
+        """Makes the folder, or goes on with it: notes the recipe, and who started it, and when.
+
+        Raises:
+            InputError: the disk is full.
+        """
+        recipe, file = plain(recipe), self.folder / "provenance.json"
+        with full_disk_is_said(self.folder):
+            now = provenance(seed) | {"folder": str(Path.cwd())}  # of relative paths
+            if file.is_file():
+                first = self.provenance
+                before = {} if self.recipe == recipe else {"recipe_before": self.recipe}
+                now = first | {"continued": [*first.get("continued", []), now | before]}
+            write_json(self.folder / "recipe.json", recipe)
+            write_json(file, now)
+            self._remove_abandoned()
 
     @property
     def recipe(self) -> dict:
+        """What was asked for last."""
         return read_json(self.folder / "recipe.json")
 
     @property
@@ -120,136 +115,108 @@ class Run:
         """That of the first start, and under ``continued`` a list of the later ones."""
         return read_json(self.folder / "provenance.json")
 
-    @property
-    def checkpoints(self) -> Path:
-        return self.folder / "checkpoints"
+    def mark(self, stage: str) -> dict:
+        """What is known of a stage: ``key``, what it stands for (``of``), ``done``, ``outputs``, ``figures``."""
+        file = self._mark_file(stage)
+        return NOTHING | read_json(file) if file.is_file() else NOTHING
 
-    @property
-    def seeds(self) -> Path:
-        return self.folder / "seeds"
-
-    @property
-    def predictions(self) -> Path:
-        return self.folder / "predictions"
-
-    @property
-    def amn_labels(self) -> Path:
-        return self.folder / "amn_labels"
-
-    def maps(self, stage: str) -> Path:
-        return self.folder / "maps" / stage
-
-    def pseudo_masks(self, source: str) -> Path:
-        return self.folder / "pseudo_masks" / source
+    def figures(self, stages: Sequence[str]) -> dict[str, dict]:
+        """All that was measured when these stages were made."""
+        marks = {name: self.mark(name) for name in stages}
+        return {name: mark["figures"] for name, mark in marks.items() if mark["done"]}
 
     def metrics(self) -> dict[str, dict]:
-        """All that was measured so far, stage by stage."""
+        """All that was measured so far, stage by stage, as it stands in ``metrics.json``."""
         file = self.folder / "metrics.json"
         return read_json(file) if file.is_file() else {}
 
-    def record(self, stage: str, values: dict) -> None:
-        """Adds measurements of a stage to ``metrics.json``, in place of older ones of the same name."""
-        metrics = self.metrics()
-        metrics[stage] = metrics.get(stage, {}) | plain(values)
-        write_json(self.folder / "metrics.json", metrics)
-
     def fresh(self, stage: str, key: str) -> bool:
         """Whether the stage was finished under this fingerprint and its files are still there."""
-        mark = self._mark(stage)
-        return mark["fingerprint"] == key and mark["done"] and self._has(mark["outputs"])
+        mark = self.mark(stage)
+        return mark["key"] == key and mark["done"] and all(map(self.has, mark["outputs"]))
 
-    @contextlib.contextmanager
-    def stage(self, stage: str, key: str, outputs: Sequence[str]) -> Iterator[dict]:
-        """Surrounds the making of a stage: ``begin``, and ``finish`` with the time it took.
+    def has(self, output: str) -> bool:
+        """Whether a file or a folder is there, relative to the run's."""
+        return (self.folder / output).exists()
 
-        Gives a dict for what the stage measures.
-
-        Raises:
-            InputError: the disk is full.
-        """
-        with full_disk_is_said(self.folder):
-            self.begin(stage, key, outputs)
-            start, values = time.perf_counter(), {}
-            yield values
-            self.finish(stage, key, values, time.perf_counter() - start)
-
-    def begin(self, stage: str, key: str, outputs: Sequence[str]) -> None:
-        """Marks a stage as being made; what it had made under another fingerprint is removed first.
+    def begin(
+        self, stage: str, key: str, of: dict, outputs: Sequence[str], shown: dict | None = None
+    ) -> None:
+        """Marks a stage as being made; what is there of another fingerprint is removed first.
 
         Args:
             stage: its name.
             key: its fingerprint.
+            of: what the fingerprint stands for.
             outputs: the files and folders that it makes, relative to the run's folder.
+            shown: what a report says of it.
         """
-        mark = self._mark(stage)
-        if mark["fingerprint"] != key:
+        mark = self.mark(stage)
+        if mark["key"] != key:
             self._mark_file(stage).unlink(missing_ok=True)
             for output in {*mark["outputs"], *outputs}:
                 _remove(self.folder / output)
-            self._forget(stage)
-            mark = {"starts": 0}
-        begun = {"fingerprint": key, "done": False, "outputs": sorted(outputs)}
-        write_json(self._mark_file(stage), begun | {"starts": mark["starts"] + 1})
+            mark = NOTHING
+        begun = {"key": key, "of": plain(of), "outputs": sorted(outputs), "shown": plain(shown)}
+        self._write_mark(stage, NOTHING | begun | {"starts": mark["starts"] + 1})
 
-    def finish(self, stage: str, key: str, metrics: dict, seconds: float) -> None:
-        """Records what a stage measured, then marks it as done: in this order, since what is done is not run again.
+    def finish(self, stage: str, key: str, figures: dict, seconds: float) -> None:
+        """Marks a stage as done, with all that was measured.
 
         Args:
             stage: its name.
             key: its fingerprint.
-            metrics: what it measured.
+            figures: what was measured.
             seconds: of its last start; where there were several, their number is recorded as ``starts``.
         """
-        mark = self._mark(stage)
-        if mark["fingerprint"] != key:
+        mark = self.mark(stage)
+        if mark["key"] != key:
             raise RuntimeError(f"stage {stage} is finished without having begun")
         starts = {"starts": mark["starts"]} if mark["starts"] > 1 else {}
-        metrics = plain(metrics | {"seconds": seconds} | starts)
-        self.record(stage, metrics)
-        write_json(self._mark_file(stage), mark | {"done": True, "metrics": metrics})
+        figures = plain(figures | {"seconds": seconds} | starts)
+        self._write_mark(stage, mark | {"done": True, "figures": figures})
+
+    def undo(self, stage: str) -> None:
+        """Marks a stage as not done, so that the next start makes what is missing of it."""
+        self._write_mark(stage, self.mark(stage) | {"done": False})
+
+    def maker(self, file: Path) -> str | None:
+        """The stage that made a file of this run."""
+        path = Path(os.path.abspath(file))
+        for mark in sorted((self.folder / "stages").glob("*.json")):
+            made = [
+                Path(os.path.abspath(self.folder / each)) for each in read_json(mark)["outputs"]
+            ]
+            if any(path == each or each in path.parents for each in made):
+                return mark.stem
+        return None
 
     def reuse(self, other: Run, stage: str, key: str) -> bool:
-        """Takes over a stage that another run has finished under the same fingerprint.
+        """Takes over what another run has made of a stage under the same fingerprint, finished or not.
 
-        Files are hard-linked where the disk allows it and copied where not. No file of a run is ever changed in place, so the
-        two runs stay independent.
+        Files are hard-linked where the disk allows it and copied where not. No such file is ever changed in place, so the
+        two runs stay independent; a log, which is written on, is copied.
 
         Returns:
-            Whether there was such a stage.
+            Whether the stage is done with it.
         """
-        if not other.fresh(stage, key):
+        mark = other.mark(stage)
+        if mark["key"] != key:
             return False
-        mark = other._mark(stage)
         with full_disk_is_said(self.folder):
-            self.begin(stage, key, mark["outputs"])
-            for output in mark["outputs"]:
+            self.begin(stage, key, mark["of"], mark["outputs"], mark["shown"])
+            for output in filter(other.has, mark["outputs"]):
                 _link(other.folder / output, self.folder / output)
-            values = dict(mark["metrics"])
-            self.finish(stage, key, values | {"reused_from": other.folder.name}, values["seconds"])
-        return True
+            if mark["done"]:
+                figures = {**mark["figures"], "reused_from": other.folder.name}
+                self.finish(stage, key, figures, figures["seconds"])
+        return mark["done"]
 
     def _mark_file(self, stage: str) -> Path:
         return self.folder / "stages" / f"{stage}.json"
 
-    def _mark(self, stage: str) -> dict:
-        nothing = {"fingerprint": None, "done": False, "outputs": [], "starts": 0, "metrics": {}}
-        file = self._mark_file(stage)
-        return nothing | read_json(file) if file.is_file() else nothing
-
-    def _forget(self, stage: str) -> None:
-        metrics = self.metrics()
-        if metrics.pop(stage, None) is not None:
-            write_json(self.folder / "metrics.json", metrics)
-
-    def _has(self, outputs: Sequence[str]) -> bool:
-        return all((self.folder / output).exists() for output in outputs)
-
-    def _note_start(self, seed: int | None) -> None:
-        file, now = self.folder / "provenance.json", provenance(seed)
-        if file.is_file():
-            first = self.provenance
-            now = first | {"continued": [*first.get("continued", []), now]}
-        write_json(file, now)
+    def _write_mark(self, stage: str, mark: dict) -> None:
+        write_json(self._mark_file(stage), mark)
 
     def _remove_abandoned(self) -> None:
         """Removes what a killed process left half-written; a file of a living one is younger."""
@@ -259,13 +226,14 @@ class Run:
                     file.unlink()
 
 
-def _difference(old: object, new: object, name: str = "") -> str:
-    """Where two recipes differ first, in words."""
+def difference(old: object, new: object, name: str = "") -> str:
+    """Where two settings differ first, in words; empty if they do not."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *new]:
             if key not in old or key not in new or old[key] != new[key]:
                 below = f"{name}.{key}" if name else key
-                return _difference(old.get(key), new.get(key), below)
+                return difference(old.get(key), new.get(key), below)
+        return ""
     return f"{name} was {json.dumps(old)}, now {json.dumps(new)}"
 
 
@@ -285,6 +253,6 @@ def _link(source: Path, target: Path) -> None:
         return
     with atomic(target) as aside:
         try:
-            os.link(source, aside)
+            (shutil.copy2 if source.suffix == LOG else os.link)(source, aside)
         except OSError:  # another disk, or one without links
             shutil.copy2(source, aside)

@@ -1,0 +1,223 @@
+"""The index of a list of photos: quick to open, and never older than the photos."""
+
+import csv
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wsss_lib.data import index, layout
+from wsss_lib.data.index import read_index, refuse_bad_masks, truth_fingerprint
+from wsss_lib.data.layout import ANNOTATIONS, LABELS, MASKS, PHOTOS, InputError
+from wsss_lib.data.photos import Photos
+
+
+@pytest.fixture
+def looked(monkeypatch):
+    """The ids of the photos and masks that are opened."""
+    seen, look, look_at_mask = [], index.look, index.look_at_mask
+    monkeypatch.setattr(index, "look", lambda root, id: seen.append(id) or look(root, id))
+    monkeypatch.setattr(
+        index, "look_at_mask", lambda root, id: seen.append(f"mask {id}") or look_at_mask(root, id)
+    )
+    return seen
+
+
+def noise(file: Path) -> None:
+    """Another photo in place of one, of the same height and width."""
+    with Image.open(file) as image:
+        size = image.size
+    Image.effect_noise(size, 9).convert("RGB").save(file)
+
+
+def test_it_holds_what_the_files_hold(own_root):
+    for _ in range(2):  # made, and then read
+        found = read_index(own_root, "train")
+        assert found.ids == layout.split_ids(own_root, "train")
+        for id, size, objects in zip(found.ids, found.sizes, found.objects):
+            assert size == layout.photo_size(own_root / PHOTOS / f"{id}.jpg")
+            assert objects == layout.objects(own_root, id)
+    assert len(set(found.digests)) == 8
+
+
+def test_every_photo_is_opened_once(own_root, looked):
+    read_index(own_root, "train")
+    assert sorted(looked) == sorted(layout.split_ids(own_root, "train"))
+    looked.clear()
+    read_index(own_root, "train")
+    assert looked == []
+
+
+@pytest.mark.parametrize("what", ["photo", "annotation", "added", "date"])
+def test_what_has_changed_is_looked_at_again_and_nothing_else(own_root, looked, what):
+    before = read_index(own_root, "train")
+    looked.clear()
+    photo, xml = own_root / PHOTOS / "train_3.jpg", own_root / ANNOTATIONS / "train_3.xml"
+    if what == "photo":
+        noise(photo)
+    elif what == "annotation":
+        xml.write_text(xml.read_text().replace("leaf", "plum"))
+    elif what == "date":
+        os.utime(photo, ns=(0, 10**18))
+    else:
+        shutil.copy(photo, own_root / PHOTOS / "more.jpg")
+        shutil.copy(xml, own_root / ANNOTATIONS / "more.xml")
+        layout.write_lines(own_root / layout.SPLITS / "train.txt", [*before.ids, "more"])
+    after = read_index(own_root, "train")
+    assert looked == (["more"] if what == "added" else ["train_3"])
+    assert (after.digests[:8] == before.digests) is (what != "photo")
+    assert (after.objects[:8] == before.objects) is (what != "annotation")
+    looked.clear()
+    assert read_index(own_root, "train") == after and looked == []
+
+
+def test_a_list_may_lose_and_change_the_order_of_its_photos(own_root, looked):
+    ids = read_index(own_root, "train").ids
+    layout.write_lines(own_root / layout.SPLITS / "train.txt", ids[:2:-1])
+    looked.clear()
+    assert read_index(own_root, "train").ids == ids[:2:-1] and looked == []
+
+
+def test_a_broken_photo_is_found_before_anything_is_learned(own_root):
+    file = own_root / PHOTOS / "train_3.jpg"
+    file.write_bytes(file.read_bytes()[:800])
+    with pytest.raises(InputError, match=r"train_3\.jpg cannot be read"):
+        read_index(own_root, "train")
+    assert not (own_root / "train.csv").exists()
+
+
+def test_any_class_name_survives(own_root):
+    name = 'a;b, "c"\tü 猫'
+    xml = own_root / ANNOTATIONS / "train_3.xml"
+    layout.write_annotation(
+        xml, id="x", size_HW=(9, 9), objects=[(name, None), ("d", (1, 2, 3, 4))]
+    )
+    for _ in range(2):
+        assert read_index(own_root, "train").objects[3] == [(name, None), ("d", (1, 2, 3, 4))]
+
+
+@pytest.mark.parametrize("damage", ["half", "bytes", "a cell", "nothing"])
+def test_a_damaged_index_is_made_again(own_root, damage):
+    whole = read_index(own_root, "train")
+    file = own_root / "train.csv"
+    text = file.read_bytes()
+    lines = text.splitlines(keepends=True)
+    spoilt = {
+        "half": text[: len(text) - 40],
+        "bytes": lines[0] + b"\xff\xfe\x00",
+        "a cell": b"".join([*lines[:-1], b"train_7,1\r\n"]),
+        "nothing": lines[0],
+    }
+    file.write_bytes(spoilt[damage])
+    assert read_index(own_root, "train") == whole
+    assert file.read_bytes() == text
+
+
+def test_a_table_of_somebody_else_is_left_alone(own_root):
+    file = own_root / "train.csv"
+    file.write_text("file,tags\na.jpg,cat\n")
+    assert len(read_index(own_root, "train").ids) == 8
+    assert file.read_text() == "file,tags\na.jpg,cat\n"
+
+
+def test_a_folder_that_cannot_be_written_to_is_served_all_the_same(own_root, monkeypatch):
+    def refuse(*_):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr("wsss_lib.data.files.os.replace", refuse)
+    assert len(read_index(own_root, "train").ids) == 8
+    refuse_bad_masks(own_root, "train")
+    assert truth_fingerprint(own_root, "train")
+    assert not (own_root / "train.csv").exists()
+
+
+def test_the_index_is_a_plain_table(own_root):
+    read_index(own_root, "train")
+    with (own_root / "train.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["id"] for row in rows][:2] == ["train_0", "train_1"]
+    assert (rows[0]["height"], rows[0]["width"]) == ("48", "64")
+
+
+# what the photos stand for
+
+
+def test_the_same_photos_elsewhere_are_the_same(own_root, tmp_path):
+    one = Photos(own_root, "train").fingerprint()
+    shutil.copytree(own_root, tmp_path / "copy", copy_function=shutil.copyfile)  # with new dates
+    assert Photos(tmp_path / "copy", "train").fingerprint() == one
+    shutil.rmtree(tmp_path / "copy" / MASKS)
+    (tmp_path / "copy/train.csv").unlink()
+    assert Photos(tmp_path / "copy", "train").fingerprint() == one
+
+
+@pytest.mark.parametrize("what", ["photo", "tag", "names", "order"])
+def test_other_photos_are_others(own_root, what):
+    photos = Photos(own_root, "train")
+    before, xml = photos.fingerprint(), own_root / ANNOTATIONS / "train_3.xml"
+    if what == "photo":
+        noise(own_root / PHOTOS / "train_3.jpg")
+    elif what == "tag":
+        xml.write_text(xml.read_text().replace("leaf", "plum"))
+    elif what == "names":
+        (own_root / LABELS).write_text("background\napple\nleaf\nplum\npear\n")
+    else:
+        layout.write_lines(own_root / layout.SPLITS / "train.txt", photos.ids[::-1])
+    assert Photos(own_root, "train").fingerprint() != before
+
+
+# masks
+
+
+def test_masks_are_looked_at_once(own_root, looked):
+    refuse_bad_masks(own_root, "train")
+    assert sum(name.startswith("mask") for name in looked) == 8
+    looked.clear()
+    refuse_bad_masks(own_root, "train")
+    read_index(own_root, "train")
+    assert looked == []
+    with Image.open(own_root / MASKS / "train_3.png") as mask:
+        mask.rotate(180).save(own_root / MASKS / "train_3.png")
+    before = truth_fingerprint(own_root, "train")
+    assert looked == ["mask train_3"]
+    (own_root / MASKS / "train_3.png").unlink()
+    assert truth_fingerprint(own_root, "train") != before
+
+
+def test_masks_of_unchanged_bytes_are_judged_by_the_classes_of_today(own_root):
+    refuse_bad_masks(own_root, "train")
+    (own_root / LABELS).write_text("background\napple\n")
+    with pytest.raises(InputError, match="holds the label 2, but there are 1 classes"):
+        refuse_bad_masks(own_root, "train")
+
+
+@pytest.mark.parametrize("what", ["size", "label", "colours", "broken"])
+def test_bad_masks_are_refused(own_root, what):
+    file = own_root / MASKS / "train_3.png"
+    mask = np.asarray(Image.open(file))
+    if what == "size":
+        layout.write_mask(file, mask[:-1])
+    elif what == "label":
+        layout.write_mask(file, np.where(mask == 0, 9, mask))
+    elif what == "colours":
+        Image.fromarray(mask).convert("RGB").save(file)
+    else:
+        file.write_bytes(file.read_bytes()[:60])
+    words = {
+        "size": "at the size of the photo",
+        "label": "label 9, but there are 3 classes",
+        "colours": "colours",
+        "broken": "cannot be read as a mask",
+    }
+    for _ in range(2):  # also when it was looked at before
+        with pytest.raises(InputError, match=f"train_3.png .*{words[what]}"):
+            refuse_bad_masks(own_root, "train")
+
+
+def test_photos_without_masks_are_fine(own_root):
+    shutil.rmtree(own_root / MASKS)
+    refuse_bad_masks(own_root, "train")
+    assert truth_fingerprint(own_root, "train") == truth_fingerprint(own_root, "val")

@@ -1,0 +1,67 @@
+"""Which photos a training step takes, and with which chance: functions of the seed and of the step alone."""
+
+import hashlib
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+
+def step_seed(seed: int, step: int, position: int) -> int:
+    """A seed for one place in one step; neighbours have nothing in common."""
+    digest = hashlib.blake2b(f"{seed} {step} {position}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+class Seeded(Dataset):
+    """Draws the item of a key (index, seed) with that seed."""
+
+    def __init__(self, dataset: Dataset):
+        self.dataset = dataset
+
+    def __getitem__(self, key: tuple[int, int]) -> dict:
+        index, seed = key
+        torch.manual_seed(seed)
+        return self.dataset[index]
+
+
+def batch_keys(
+    size: int, batch_size: int, seed: int, steps: range, part: slice = slice(None)
+) -> Iterator[list[tuple[int, int]]]:
+    """For each step its (index, seed) keys: consecutive pieces of one shuffle of the photos after another."""
+    shuffles: dict[int, list[int]] = {}
+    for step in steps:
+        keys = []
+        for place in range(step * batch_size, (step + 1) * batch_size):
+            epoch, position = divmod(place, size)
+            if epoch not in shuffles:
+                generator = torch.Generator().manual_seed(step_seed(seed, epoch, -1))
+                shuffles = {epoch: torch.randperm(size, generator=generator).tolist()}
+            keys.append((shuffles[epoch][position], step_seed(seed, place, -2)))
+        yield keys[part]
+
+
+class Keys(Sampler):
+    """The batches of keys of a training, made one after the other: all at once they would take up memory."""
+
+    def __init__(self, *arguments, steps: range):
+        self.arguments, self.steps = arguments, steps
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        size, batch_size, seed, part = self.arguments
+        return batch_keys(size, batch_size, seed, self.steps, part)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+def make_loader(dataset, settings, seed: int, steps: range, accelerator) -> DataLoader:
+    """Loads the batches of ``steps``; each process takes its share of every batch."""
+    part = slice(accelerator.process_index, None, accelerator.num_processes)
+    return DataLoader(
+        Seeded(dataset),
+        batch_sampler=Keys(len(dataset), settings.batch_size, seed, part, steps=steps),
+        num_workers=settings.workers,
+        pin_memory=accelerator.device.type == "cuda",
+        persistent_workers=False,
+    )

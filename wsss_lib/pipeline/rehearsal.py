@@ -1,0 +1,145 @@
+"""Looks at everything that a run will need, before its first stage begins.
+
+What would stop a run after hours is said in its first minute: photos and masks that cannot be read, weights that are
+missing, a batch that cannot be dealt to the processes, a full disk, memory that does not do for the largest batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from wsss_lib.data.index import refuse_bad_masks
+from wsss_lib.data.layout import MAX_CLASSES, InputError
+from wsss_lib.pipeline import ranks
+from wsss_lib.pipeline.stage import LookingStage, NetworkStage
+from wsss_lib.pipeline.work import Work
+
+SPARE = 1.1  # of the files, for what file systems add
+
+
+def rehearse(work: Work, stages: Sequence[str]) -> None:
+    """Looks at what these stages will need; the photos were looked at when their lists were read.
+
+    Raises:
+        InputError: something is missing, broken, or does not fit.
+    """
+    if not stages:
+        return
+    refuse_many_classes(work, stages)
+    for split in dict.fromkeys(work.recipe.split(part) for part in ("maps", "val")):
+        refuse_bad_masks(work.recipe.data.root, split, progress=work.progress)
+    refuse_small_disk(work, stages)
+    for name in stages:
+        work.recipe.stages[name].rehearse(work.of(name))
+
+
+def refuse_many_classes(work: Work, stages: Sequence[str]) -> None:
+    """A mask holds a label in 8 bits.
+
+    Raises:
+        InputError: a stage makes masks of more classes than that.
+    """
+    classes = work.photos("train").num_classes
+    for name in stages:
+        if (
+            any(kind.holds_labels for kind in work.recipe.stages[name].makes)
+            and classes > MAX_CLASSES
+        ):
+            raise InputError(
+                f"{name} makes masks, which hold {MAX_CLASSES} classes at most, but labels.txt names {classes}: "
+                "merge or drop some, or stop at the maps"
+            )
+
+
+def bytes_to_write(work: Work, name: str) -> float:
+    """About how many bytes a stage will write."""
+    total = 0.0
+    for kind in work.recipe.stages[name].makes:
+        if kind.split is not None:
+            photos = work.tagged() if kind.split == "maps" else work.photos(kind.split)
+            tags = photos.tags_NK.sum(dim=1).tolist()
+            total += sum(kind.size(h, w, k) for (h, w), k in zip(photos.sizes, tags))
+    return total
+
+
+def free_bytes(work: Work) -> int:
+    """What is left on the disk of the run."""
+    place = Path(work.run.folder).absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
+def refuse_small_disk(work: Work, stages: Sequence[str]) -> None:
+    """Compares what will be written with what is free.
+
+    Raises:
+        InputError: there is less.
+    """
+    needed, free = SPARE * sum(bytes_to_write(work, name) for name in stages), free_bytes(work)
+    if free < needed:
+        raise InputError(
+            f"{work.run.folder} will take about {needed / 1e9:.1f} GB, but its disk has {free / 1e9:.1f} GB left: free some "
+            "space, or choose another place with --runs"
+        )
+
+
+def try_largest(work: Work) -> None:
+    """Learns one step and looks at the largest batch, with a network that has learned nothing.
+
+    Raises:
+        InputError: the memory does not do.
+    """
+    stage = work.stage
+    with memory_is_said(work.name):
+        if isinstance(stage, NetworkStage):
+            try_step(work, stage)
+        if isinstance(stage, LookingStage):
+            batch = next(stage.batches(work), None)  # the largest photos come first
+            if batch:
+                stage.look(work, work.ready(stage.network(work)), batch)
+    if work.device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def try_step(work: Work, stage: NetworkStage) -> None:
+    """Forward and backward of as many photos as are learned from at once."""
+    training, batch = stage.training, training_batch(work, stage, work.device)
+    model = stage.network(work).to(work.device, memory_format=torch.channels_last).train()
+    with work.autocast(training.precision):
+        value = stage.loss(model, batch)
+    torch.autograd.grad(value, [each for each in model.parameters() if each.requires_grad])
+
+
+def training_batch(work: Work, stage: NetworkStage, device: torch.device) -> dict:
+    """As many photos as one process learns from at once, of the size that it learns from."""
+    photos, training = work.photos("maps"), stage.training
+    count = max(1, training.batch_size // (ranks.count() * training.accumulate))
+    side = stage.augmentation.crop
+    size = (side, side) if side else max(photos.sizes, key=lambda size: size[0] * size[1])
+    return {
+        "image": torch.zeros(count, 3, *size, device=device),
+        "tags": torch.ones(count, photos.num_classes, device=device),
+        "mask": torch.ones(count, *size, dtype=torch.uint8, device=device),
+    }
+
+
+@contextlib.contextmanager
+def memory_is_said(name: str) -> Iterator[None]:
+    """Turns a lack of memory on the device into one sentence.
+
+    Raises:
+        InputError: what to lower.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"{name}: the memory of the device does not do: lower --{name}.batch-pixels, or while it learns raise "
+            f"--{name}.training.accumulate. Everything finished is kept"
+        ) from error

@@ -1,0 +1,301 @@
+"""A stage of a run: a dataclass whose fields are its settings, and whose ``make`` does its work.
+
+To add one, say maps that are blurred, write its method into ``methods/`` and one file into ``stages/``::
+
+    @dataclass(frozen=True, kw_only=True)
+    class BlurStage(MapStage):
+        title: ClassVar = "Blurred CAM"
+        source: str = "cam"
+        sigma: float = 2.0
+
+        def needs(self, recipe):
+            return (self.source,)
+
+        def make(self, work):
+            for id in work.unmade(MAPS, work.tagged()):
+                classes_k, map_khw, size = load_map(work.run.folder / "maps" / self.source / f"{id}.npz")
+                work.save_map(id, classes_k, blurred(map_khw, self.sigma), size)
+
+and give the recipe a field ``blur: BlurStage``. The name of the field is the name of the stage: of its folders, its
+command, its row in the report. What it makes (``makes``) decides how it is measured, drawn and shown. All its fields
+decide what it makes, another value is another result, but for those of `speed` and `later`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from wsss_lib.data.augmentation import Augmentation
+from wsss_lib.data.layout import InputError
+from wsss_lib.learning.backbones import Backbone, backbone, weights_fingerprint
+from wsss_lib.learning.training import Training, speed
+from wsss_lib.pipeline import ranks
+from wsss_lib.pipeline.fingerprints import plain
+from wsss_lib.pipeline.kinds import MAPS, NETWORK, Kind
+
+if TYPE_CHECKING:
+    from wsss_lib.data.photos import Photos
+    from wsss_lib.pipeline.recipe import Recipe
+    from wsss_lib.pipeline.work import Batch, Work
+
+Network = Literal["toy", "resnet50", "resnet101", "mobilenet_v2"]
+
+
+def later(default: object) -> object:
+    """A setting that is read only where the stage's files are read: changing it makes none of them again."""
+    return field(default=default, metadata={"later": True})
+
+
+def deciding(settings: object) -> object:
+    """The settings that decide what is made, as plain JSON: without those of `speed` and `later`."""
+    if not dataclasses.is_dataclass(settings):
+        return plain(settings)
+    return {
+        each.name: deciding(getattr(settings, each.name))
+        for each in dataclasses.fields(settings)
+        if not each.metadata.keys() & {"speed", "later"}
+    }
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a stage takes, in units that a machine can be timed at.
+
+    Attributes:
+        passes: pixels that go forward through its network. A backward pass counts as one or two more forward passes: one
+            towards the photo, another one towards the weights.
+        refined: pixels that the CRF refines, times the labels that each may have.
+    """
+
+    passes: float = 0.0
+    refined: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.passes + other.passes, self.refined + other.refined)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One step of a run; see the module.
+
+    Attributes:
+        title: what people call it.
+        makes: the kinds of files it makes.
+        reads: the lists of photos that it reads: ``train``, ``maps``, ``val``.
+        version: raised when the same settings give another result than before.
+        headline: the figure that says how it went, and what that is; None: that of its first kind.
+        line: colour and dashes of its curves.
+    """
+
+    title: ClassVar[str]
+    makes: ClassVar[tuple[Kind, ...]]
+    reads: ClassVar[tuple[str, ...]] = ()
+    version: ClassVar[int] = 1
+    headline: ClassVar[tuple[str, str] | None] = None
+    line: ClassVar[tuple[str, object] | None] = None
+
+    def title_in(self, recipe: Recipe) -> str:
+        """What people call it in a recipe."""
+        return self.title
+
+    def needs(self, recipe: Recipe) -> tuple[str, ...]:
+        """The stages whose files it reads."""
+        return ()
+
+    def __post_init__(self) -> None:
+        """Refuses settings that cannot be, with a ValueError; overriding it, call this one too."""
+
+    def also(self, work: Work) -> dict:
+        """What decides its result besides its own settings, its photos and the stages it needs."""
+        return {}
+
+    def learner(self, recipe: Recipe) -> Stage:
+        """The stage whose network it trains or looks with, if that is another one."""
+        return self
+
+    def possible(self, work: Work) -> bool:
+        """Whether it can be made of this data at all; if not, it is left out without a word."""
+        return True
+
+    def cost(self, work: Work) -> Cost:
+        """What ``make`` will take; see `Cost`."""
+        return Cost()
+
+    def rehearse(self, work: Work) -> None:
+        """Looks at what ``make`` will need, before the first stage of a run begins.
+
+        Raises:
+            InputError: something is missing or does not fit.
+        """
+
+    def make(self, work: Work) -> dict | None:
+        """Makes all its files that are not there yet; returns what it measured on the way.
+
+        It may be killed at any moment and called again, and several processes call it side by side.
+        """
+        raise NotImplementedError
+
+
+def pixels_of(photos: Photos, times: Sequence[float] | None = None) -> float:
+    """All pixels of some photos, each photo counted so many times."""
+    areas = [height * width for height, width in photos.sizes]
+    return sum(areas) if times is None else sum(a * n for a, n in zip(areas, times, strict=True))
+
+
+def labels_of(photos: Photos) -> list[int]:
+    """How many labels a pixel of each photo may have: the background and its tags."""
+    return (1 + photos.tags_NK.sum(dim=1)).tolist()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapStage(Stage):
+    """A stage that makes a map for each photo and each of its tags."""
+
+    makes: ClassVar = (MAPS,)
+    reads: ClassVar = ("maps",)
+
+    threshold: float = later(0.25)
+    """Fraction of the maximum above which a pixel is foreground in a pseudo-mask."""
+    seed_thresholds: tuple[float, float] = later((0.35, 0.15))
+    """The same for seeds: of confident foreground, and of confident background."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        foreground, background = self.seed_thresholds
+        if not 0 <= background <= foreground <= 1:
+            raise ValueError(
+                "seed thresholds are 0 <= background <= foreground <= 1, but the foreground has "
+                f"{foreground} and the background {background}"
+            )
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"a threshold lies in 0 ... 1, but is {self.threshold}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookingStage(Stage):
+    """A stage that looks at photos of any size with a network that has learned.
+
+    Attributes:
+        climbs: whether a backward pass follows, which needs more memory.
+    """
+
+    climbs: ClassVar[bool] = False
+
+    scales: tuple[float, ...] = (1.0,)
+    """Factors by which a photo is resized; what is seen at each is fused."""
+    batch_pixels: int = speed(24_000_000)
+    """Pixels that the network looks at together: of all photos, their mirror images, at the largest scale. Lower it if
+    memory does not do; it changes the time."""
+    precision: Literal["no", "bf16"] = "no"
+    """bf16: faster on a GPU; single maps differ, their mIoU should not."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
+            raise ValueError(f"scales are positive, at least one, but are {self.scales}")
+        if self.batch_pixels <= 0:
+            raise ValueError(f"batch pixels are positive, but are {self.batch_pixels}")
+
+    def network(self, work: Work) -> nn.Module:
+        """The network that looks, before it has learned."""
+        raise NotImplementedError
+
+    def photos(self, work: Work) -> Photos:
+        """What it looks at."""
+        return work.tagged()
+
+    def views(self) -> int:
+        """How often it looks at a photo at one scale: at itself, and at its mirror image."""
+        return 2
+
+    def looks(self) -> float:
+        """What a photo costs, in forward passes at its own size."""
+        return self.views() * sum(scale**2 for scale in self.scales)
+
+    def batches(self, work: Work, makes: Sequence[Kind] = ()) -> Iterator[Batch]:
+        """What it looks at, in turn, but for what is there; see `wsss_lib.pipeline.work.Work.batches`."""
+        scale, views = max(self.scales), self.views()
+        return work.batches(
+            self.photos(work), makes, pixels=self.batch_pixels, views=views, scale=scale
+        )
+
+    def cost(self, work: Work) -> Cost:
+        """That of looking, and that of what it does besides."""
+        return super().cost(work) + Cost(self.looks() * pixels_of(self.photos(work)))
+
+    def look(self, work: Work, model: nn.Module, batch: Batch) -> Tensor:
+        """What the network sees in a batch; nothing is written."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkStage(Stage):
+    """A stage that trains a network on a pretrained backbone."""
+
+    makes: ClassVar = (NETWORK,)
+
+    training: Training
+    augmentation: Augmentation
+    backbone: Network | None = None
+    """None: the recipe's."""
+    weights: str | None = None
+    """None: the recipe's."""
+    output_stride: int = 16
+    """Pixels from one cell of the features to the next."""
+    dilated: bool = False
+    """Spread the convolutions behind a stride that is not taken."""
+    frozen_stages: int = 1
+    """The first stages of the backbone, counted, that do not learn."""
+    frozen_norm: bool = True
+    """Batch normalisation keeps the statistics of the pretrained weights."""
+
+    def also(self, work: Work) -> dict:
+        """The backbone that it starts from, and the seed."""
+        recipe = work.recipe
+        return {
+            "backbone": self.backbone or recipe.backbone,
+            "weights": weights_fingerprint(self.weights or recipe.weights),
+            "seed": recipe.seed,
+        }
+
+    def pretrained(self, recipe: Recipe) -> Backbone:
+        """The backbone that it starts from."""
+        return backbone(
+            self.backbone or recipe.backbone,
+            weights=self.weights or recipe.weights,
+            output_stride=self.output_stride,
+            dilated=self.dilated,
+            frozen_stages=self.frozen_stages,
+            frozen_norm=self.frozen_norm,
+        )
+
+    def network(self, work: Work) -> nn.Module:
+        """The network before it has learned anything but its pretrained backbone."""
+        raise NotImplementedError
+
+    def loss(self, model: nn.Module, batch: dict) -> Tensor:
+        """What it minimises."""
+        raise NotImplementedError
+
+    def cost(self, work: Work) -> Cost:
+        """That of learning: a forward and a backward pass of each crop."""
+        photos, side = work.photos(self.reads[0]), self.augmentation.crop
+        area = side**2 if side else pixels_of(photos) / len(photos)
+        scales = sum(scale**2 for scale in (1.0, *getattr(self, "train_scales", ())))
+        return Cost(3 * self.training.epochs * len(photos) * area * scales)
+
+    def rehearse(self, work: Work) -> None:
+        """Builds the network, which needs its weights, and deals a batch to the processes."""
+        parts = ranks.count() * self.training.accumulate
+        if self.training.batch_size % parts:
+            raise InputError(
+                f"{work.name}: a batch of {self.training.batch_size} cannot be dealt to {ranks.count()} process(es) in "
+                f"{self.training.accumulate} part(s): choose a multiple of {parts} for --{work.name}.training.batch-size"
+            )
+        self.network(work)

@@ -1,0 +1,72 @@
+"""The classifier: learns from tags which classes a photo shows."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from wsss_lib.learning.backbones import backbone
+from wsss_lib.learning.metrics import mean_average_precision
+from wsss_lib.learning.storage import load_state
+from wsss_lib.learning.training import speed
+from wsss_lib.methods.cam import Classifier, classification_loss
+from wsss_lib.pipeline import ranks
+from wsss_lib.pipeline.stage import NetworkStage
+from wsss_lib.pipeline.work import Work
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierStage(NetworkStage):
+    """The multi-label classifier, by default as in the official code of AdvCAM for VOC 2012."""
+
+    title: ClassVar = "Classifier"
+    reads: ClassVar = ("train",)
+    headline: ClassVar = ("val_map", "mean average precision on val")
+
+    batch_pixels: int = speed(12_000_000)
+    """Pixels of the ``val`` photos that are looked at together."""
+
+    def network(self, work: Work) -> Classifier:
+        """The classifier before it has learned."""
+        torch.manual_seed(work.recipe.seed)
+        return Classifier(self.pretrained(work.recipe), work.photos("train").num_classes)
+
+    def loss(self, model: nn.Module, batch: dict) -> Tensor:
+        """The multi-label soft-margin loss."""
+        return classification_loss(model, batch)
+
+    def make(self, work: Work) -> dict:
+        """Trains on tags and measures the mean average precision on ``val``."""
+        photos = work.photos("train")
+        tagged = photos.tagged()
+        model = work.train(self.network(work), self.loss, tagged)
+        return {"val_map": validate(work, model), "untagged": len(photos) - len(tagged)}
+
+
+@torch.no_grad()
+def validate(work: Work, model: Classifier) -> float:
+    """Mean average precision on ``val``, each photo at its own size; every process takes its share."""
+    photos, score_K = work.photos("val"), {}
+    for batch in work.batches(photos, pixels=work.stage.batch_pixels):
+        score_K |= dict(zip(batch.ids, model(batch.image_BCHW).float().cpu()))
+    score_K = {id: score for part in ranks.gathered(score_K) for id, score in part.items()}
+    return mean_average_precision(torch.stack([score_K[id] for id in photos.ids]), photos.tags_NK)
+
+
+def fine_classifier(work: Work) -> Classifier:
+    """A classifier at the output stride of the maps, which has learned nothing."""
+    grid = work.recipe.cam
+    net = backbone(
+        work.recipe.classifier.backbone or work.recipe.backbone,
+        output_stride=grid.output_stride,
+        dilated=grid.dilated,
+    )
+    return Classifier(net, work.photos("train").num_classes)
+
+
+def learned_classifier(work: Work) -> Classifier:
+    """The classifier of a run, at the output stride of the maps."""
+    model = fine_classifier(work)
+    load_state(work.run.folder / "checkpoints/classifier.safetensors", model)
+    return work.ready(model)

@@ -1,0 +1,46 @@
+"""Pseudo-masks: maps, cut at their threshold and refined by the CRF."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+from wsss_lib.methods.seeds import pseudo_mask
+from wsss_lib.pipeline.kinds import MASKS
+from wsss_lib.pipeline.stage import Cost, Stage, deciding, labels_of, pixels_of
+from wsss_lib.pipeline.work import Work
+
+
+@dataclass(frozen=True, kw_only=True)
+class PseudoMasksStage(Stage):
+    """A label for every pixel, for a network to learn from."""
+
+    title: ClassVar = "Pseudo-masks"
+    makes: ClassVar = (MASKS,)
+    reads: ClassVar = ("maps",)
+
+    source: str
+    """The stage whose maps are cut, at its ``threshold``."""
+
+    def title_in(self, recipe) -> str:
+        """With the name of the maps."""
+        return f"{self.title} from {recipe.stages[self.source].title}"
+
+    def needs(self, recipe) -> tuple[str, ...]:
+        """The maps."""
+        return (self.source,)
+
+    def also(self, work: Work) -> dict:
+        """The threshold of the maps, and the CRF."""
+        recipe = work.recipe
+        return {"threshold": recipe.stages[self.source].threshold, "crf": deciding(recipe.crf)}
+
+    def cost(self, work: Work) -> Cost:
+        """One label map of a photo is refined."""
+        return Cost(refined=pixels_of(work.tagged(), labels_of(work.tagged())))
+
+    def make(self, work: Work) -> None:
+        """Makes the masks."""
+        threshold = work.recipe.stages[self.source].threshold
+        work.write_masks(
+            self.source, partial(pseudo_mask, threshold=threshold, crf=work.recipe.crf)
+        )

@@ -1,0 +1,128 @@
+"""The segmentation network: learns from pseudo-masks, needs no tags afterwards."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision.transforms.v2.functional import pil_to_tensor
+
+from wsss_lib.data.layout import PHOTOS, read_photo
+from wsss_lib.data.photos import MaskedPhotos, Photos
+from wsss_lib.learning.training import speed
+from wsss_lib.methods.crf import DenseCRF, refine
+from wsss_lib.methods.deeplab import DeepLabV2, segment, segmentation_loss
+from wsss_lib.pipeline.kinds import NETWORK, PREDICTIONS
+from wsss_lib.pipeline.processes import map_processes
+from wsss_lib.pipeline.stage import Cost, LookingStage, NetworkStage, pixels_of
+from wsss_lib.pipeline.work import Batch, Work, write_label
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterStage(LookingStage, NetworkStage):
+    """DeepLabV2 on pseudo-masks, by default as AdvCAM trains it: deeplab-pytorch, balanced loss."""
+
+    title: ClassVar = "Segmentation network"
+    makes: ClassVar = (NETWORK, PREDICTIONS)
+    reads: ClassVar = ("maps", "val")
+
+    source: str = "amn_masks"
+    """The stage whose masks it learns from."""
+    output_stride: int = 8
+    dilated: bool = True
+    rates: tuple[int, ...] = (6, 12, 18, 24)
+    """Dilation of the head, in cells."""
+    balanced: bool = True
+    """Background and foreground pixels weigh the same."""
+    train_scales: tuple[float, ...] = (0.75, 0.5)
+    """Further factors at which the network learns."""
+    scales: tuple[float, ...] = (1.0, 0.75, 0.5)
+    """Factors at which it is tested."""
+    mirrored: bool = False
+    """Also look at mirror images in the test."""
+    refine: bool = True
+    """Refine the predictions by ``test-crf``."""
+    test_crf: DenseCRF = field(
+        default_factory=lambda: DenseCRF(
+            gaussian_sxy=1,
+            gaussian_compat=3,
+            bilateral_sxy=67,
+            bilateral_srgb=3,
+            bilateral_compat=4,
+        )
+    )
+    batch_pixels: int = speed(1_500_000)
+    """Pixels that are tested together: of all photos and, if ``mirrored``, their mirror images."""
+
+    def needs(self, recipe) -> tuple[str, ...]:
+        """The masks."""
+        return (self.source,)
+
+    def network(self, work: Work) -> DeepLabV2:
+        """DeepLabV2 on its pretrained backbone."""
+        torch.manual_seed(work.recipe.seed)
+        return DeepLabV2(self.pretrained(work.recipe), work.photos("maps").num_classes, self.rates)
+
+    def loss(self, model: nn.Module, batch: dict) -> Tensor:
+        """Cross-entropy with the masks, over scales."""
+        return segmentation_loss(model, batch, balanced=self.balanced, scales=self.train_scales)
+
+    def photos(self, work: Work) -> Photos:
+        """It is tested on ``val``."""
+        return work.photos("val")
+
+    def views(self) -> int:
+        """Mirror images are looked at if that is asked for."""
+        return 2 if self.mirrored else 1
+
+    def cost(self, work: Work) -> Cost:
+        """That of learning and of the test, with its CRF."""
+        val = work.photos("val")
+        refined = pixels_of(val) * len(val.names) if self.refine else 0
+        return super().cost(work) + Cost(refined=refined)
+
+    def look(self, work: Work, model: DeepLabV2, batch: Batch) -> Tensor:
+        """``probability_BLHW`` at the size of the photos."""
+        with work.autocast(self.precision):
+            return segment(model, batch.image_BCHW, self.scales, mirrored=self.mirrored)
+
+    def make(self, work: Work) -> None:
+        """Trains on pseudo-masks and predicts the ``val`` photos."""
+        masks = work.run.folder / "masks" / self.source
+        learn_masks(work, self, work.tagged().with_masks(masks))
+
+
+def learn_masks(work: Work, stage: SegmenterStage, photos: MaskedPhotos) -> None:
+    """Trains a network on photos with masks and writes its predictions of ``val``."""
+    model = work.train(stage.network(work), stage.loss, photos, stage)
+    job = partial(
+        predict,
+        photos=Path(work.recipe.data.root) / PHOTOS,
+        to=work.folder(PREDICTIONS.folder),
+        crf=stage.test_crf if stage.refine else None,
+    )
+    processes = None if stage.refine else 1  # without the CRF there is nothing to share
+    for _ in map_processes(job, seen(work, stage, model), processes):
+        pass
+
+
+def seen(work: Work, stage: SegmenterStage, model: nn.Module) -> Iterator[tuple[str, np.ndarray]]:
+    """The id and ``probability_LHW`` of each ``val`` photo that has no prediction yet."""
+    for batch in stage.batches(work, [PREDICTIONS]):
+        probability_BLHW = stage.look(work, model, batch).cpu().numpy()
+        yield from zip(batch.ids, probability_BLHW)
+
+
+def predict(
+    id: str, probability_LHW: np.ndarray, photos: Path, to: Path, crf: DenseCRF | None
+) -> None:
+    """Writes the likeliest label of each pixel of a photo: the job of a process, on a CPU."""
+    probability_LHW = torch.from_numpy(probability_LHW)
+    if crf is not None:
+        image_HW3 = pil_to_tensor(read_photo(photos / f"{id}.jpg")).permute(1, 2, 0)
+        probability_LHW = refine(image_HW3, probability_LHW, crf)
+    write_label(to / f"{id}{PREDICTIONS.ending}", probability_LHW.argmax(dim=0))
