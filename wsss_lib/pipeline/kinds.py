@@ -48,7 +48,7 @@ class Kind:
     folder: str
     ending: str
     split: str | None = None
-    whole: Callable[[Path], bool] = Path.is_file
+    whole: Callable[[Path], bool] = lambda file: file.is_file()
     measure: Callable[[Work], dict] | None = None
     picture: Callable | None = None
     headline: tuple[str, str] | None = None
@@ -62,7 +62,7 @@ class Kind:
 
 
 NETWORK = Kind("checkpoints", ".safetensors")
-"""Weights, and beside them the folder of their training: its log, and where to resume."""
+"""Weights. Beside them lies the folder of their training, with its log and where to resume."""
 
 MAPS = Kind(
     "maps",
@@ -74,7 +74,7 @@ MAPS = Kind(
     headline=("miou", "mIoU on train, one threshold"),
     size=lambda height, width, tags: tags * height * width / 8 + 700,  # float16, a quarter a side
 )
-"""A map in [0, 1] for each tag of a photo; see `wsss_lib.data.maps`."""
+"""A map in [0, 1] for each tag of a photo, see `wsss_lib.data.maps`."""
 
 MASKS = Kind(
     "masks",
