@@ -8,6 +8,9 @@ READY  := $(VENV)/ready-$(shell cat requirements.txt pyproject.toml | cksum | cu
 QUIET  := OMP_NUM_THREADS=1 WSSS_QUIET=1
 NBVAL  := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 900
 
+# Threads that wait sleep: on a machine that does other work too, spinning ones make everything many times slower.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: help setup book execute test run bench evidence ablations address lint format crf clean
 .DEFAULT_GOAL := help
 

@@ -28,9 +28,11 @@ BEGIN, END = "<!-- address: begin -->", "<!-- address: end -->"
 BADGE = re.compile(r"\[!\[Open in Colab\][^\n]*\n\n")
 
 SETUP = """\
-# On Colab this fetches the package from the commit of this notebook; anywhere else it does nothing.
+# On Colab this fetches the package from the commit of this notebook.
 import importlib.util
+import os
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a thread that waits leaves the CPU to others
 if importlib.util.find_spec("wsss_lib") is None:
 """
 # What the package needs and a machine with PyTorch may lack; torch and numpy stay as they are there.
@@ -38,7 +40,6 @@ NEEDED = ("accelerate", "filelock", "jinja2", "safetensors", "tqdm", "tyro")
 UNKNOWN = """\
     raise ImportError("wsss_lib is not installed here: the README of the book says how")"""
 FETCH = """\
-    import os
     import subprocess
     import sys
 

@@ -36,4 +36,10 @@ Tensor names end in their shape:
 So ``logit_BKhw`` holds one logit for each photo, class and cell.
 """
 
+import os
+
+# Threads of a finished parallel loop that wait for the next one shall sleep and not spin: on a machine that does other work
+# too, spinning takes the CPU from those that have something to do. OpenMP reads this once, when PyTorch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 __version__ = "0.1.0"
