@@ -12,9 +12,9 @@ from wsss_lib.learning.backbones import backbone
 from wsss_lib.methods.advcam import Climbing, climb
 from wsss_lib.methods.cam import Classifier
 from wsss_lib.pipeline import estimate
+from wsss_lib.pipeline.cost import Cost
 from wsss_lib.pipeline.estimate import dry_run
 from wsss_lib.pipeline.make import make_stages, opened
-from wsss_lib.pipeline.stage import Cost
 from wsss_lib.recipes import toy_quick, voc12
 
 

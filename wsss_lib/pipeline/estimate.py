@@ -1,6 +1,6 @@
 """What a run would take on this machine, before it is begun: time, memory, disk. All of it is estimated.
 
-The model is that of chapter 9: a stage costs so many forward passes of its network (`wsss_lib.pipeline.stage.Cost`), and a
+The model is that of chapter 9: a stage costs so many forward passes of its network (`wsss_lib.pipeline.cost.Cost`), and a
 pass is timed here, on this machine, as it is busy now. Left out are the reading of files, the evaluation, and all that
 Python does between two passes, which is most of the time where networks and photos are very small.
 """

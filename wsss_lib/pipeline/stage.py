@@ -36,6 +36,7 @@ from wsss_lib.data.layout import InputError
 from wsss_lib.learning.backbones import Backbone, backbone, weights_fingerprint
 from wsss_lib.learning.training import Training, speed
 from wsss_lib.pipeline import ranks
+from wsss_lib.pipeline.cost import Cost, pixels_of
 from wsss_lib.pipeline.fingerprints import plain
 from wsss_lib.pipeline.kinds import MAPS, NETWORK, Kind
 
@@ -61,23 +62,6 @@ def deciding(settings: object) -> object:
         for each in dataclasses.fields(settings)
         if not each.metadata.keys() & {"speed", "later"}
     }
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a stage takes, in units that a machine can be timed at.
-
-    Attributes:
-        passes: pixels that go forward through its network. A backward pass counts as one or two more forward passes: one
-            towards the photo, another one towards the weights.
-        refined: pixels that the CRF refines, times the labels that each may have.
-    """
-
-    passes: float = 0.0
-    refined: float = 0.0
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(self.passes + other.passes, self.refined + other.refined)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,17 +124,6 @@ class Stage:
         It may be killed at any moment and called again, and several processes call it side by side.
         """
         raise NotImplementedError
-
-
-def pixels_of(photos: Photos, times: Sequence[float] | None = None) -> float:
-    """All pixels of some photos, each photo counted so many times."""
-    areas = [height * width for height, width in photos.sizes]
-    return sum(areas) if times is None else sum(a * n for a, n in zip(areas, times, strict=True))
-
-
-def labels_of(photos: Photos) -> list[int]:
-    """How many labels a pixel of each photo may have: the background and its tags."""
-    return (1 + photos.tags_NK.sum(dim=1)).tolist()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,9 @@ from wsss_lib.learning.backbones import fold_norms
 from wsss_lib.learning.training import speed
 from wsss_lib.methods.advcam import Climbing, advcam
 from wsss_lib.methods.cam import Classifier
+from wsss_lib.pipeline.cost import Cost, pixels_of
 from wsss_lib.pipeline.kinds import MAPS, Kind
-from wsss_lib.pipeline.stage import Cost, LookingStage, MapStage, later, pixels_of
+from wsss_lib.pipeline.stage import LookingStage, MapStage, later
 from wsss_lib.pipeline.stages.classifier import fine_classifier, learned_classifier
 from wsss_lib.pipeline.work import Batch, Work
 

@@ -5,8 +5,9 @@ from functools import partial
 from typing import ClassVar
 
 from wsss_lib.methods.seeds import seed
+from wsss_lib.pipeline.cost import Cost, labels_of, pixels_of
 from wsss_lib.pipeline.kinds import MASKS
-from wsss_lib.pipeline.stage import Cost, Stage, deciding, labels_of, pixels_of
+from wsss_lib.pipeline.stage import Stage, deciding
 from wsss_lib.pipeline.work import Work
 
 

@@ -16,9 +16,10 @@ from wsss_lib.data.photos import MaskedPhotos, Photos
 from wsss_lib.learning.training import speed
 from wsss_lib.methods.crf import DenseCRF, refine
 from wsss_lib.methods.deeplab import DeepLabV2, segment, segmentation_loss
+from wsss_lib.pipeline.cost import Cost, pixels_of
 from wsss_lib.pipeline.kinds import NETWORK, PREDICTIONS
 from wsss_lib.pipeline.processes import map_processes
-from wsss_lib.pipeline.stage import Cost, LookingStage, NetworkStage, pixels_of
+from wsss_lib.pipeline.stage import LookingStage, NetworkStage
 from wsss_lib.pipeline.work import Batch, Work, write_label
 
 

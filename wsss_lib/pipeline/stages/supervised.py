@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from wsss_lib.data.index import truth_fingerprint
+from wsss_lib.pipeline.cost import Cost
 from wsss_lib.pipeline.evaluation import with_truth
 from wsss_lib.pipeline.kinds import NETWORK, PREDICTIONS
-from wsss_lib.pipeline.stage import Cost, Stage, deciding
+from wsss_lib.pipeline.stage import Stage, deciding
 from wsss_lib.pipeline.stages.segmenter import SegmenterStage, learn_masks
 from wsss_lib.pipeline.work import Work
 
