@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from wsss_lib.data.augmentation import (
     MEAN,
     STD,
     Augmentation,
+    Normalise,
+    RandomRescale,
     denormalise,
     mirrored_views,
     normalise,
@@ -32,6 +37,7 @@ ALL = {
         rescale=(0.5, 1.5), flip=True, shift=9, jitter=(0.05, 0.05, 0.05), noise=0.05, crop=70
     ),
 }
+NAN = math.nan
 PADDING = torch.tensor([124, 116, 104], dtype=torch.uint8)  # 255 times MEAN, rounded
 LEVEL = {0: 0, 1: 90, 2: 170, 255: 255}  # the grey that shows each label in `scene`
 
@@ -108,8 +114,7 @@ def test_crop_of_a_small_photo_pads_with_the_mean_colour_and_void():
         assert (out["image"][:, ~photo] == PADDING[:, None]).all()
         places.add(tuple(photo.nonzero()[0].tolist()))
     assert len(places) > 20
-    padded = normalise(PADDING[:, None, None])
-    assert padded.abs().max() < 0.01  # IRN pads with zeros
+    assert normalise(PADDING[:, None, None]).abs().max() < 0.01  # IRN pads with zeros
 
 
 def test_with_noise_it_pads_with_zeros():
@@ -119,16 +124,24 @@ def test_with_noise_it_pads_with_zeros():
     assert (out["image"][:, mask == 255] == 0).all(dim=0).sum() >= 100 * 100 - 57 * 80
 
 
-def test_a_photo_in_bytes_is_the_same_once_it_is_normalised():
-    """Whether the loader normalises (as it must before it adds noise) or the device."""
-    moved = dict(rescale=(0.5, 1.5), flip=True, shift=9, jitter=(0.1, 0.1, 0.1))
-    for seed in range(5):
-        pair = []
-        for noise in (0.0, 1e-12):
-            torch.manual_seed(seed)
-            pair.append(paired_augmentation(Augmentation(**moved, noise=noise))(scene()))
-        assert torch.allclose(normalise(pair[0]["image"]), pair[1]["image"], atol=1e-6)
-        assert torch.equal(pair[0]["mask"].long(), pair[1]["mask"])
+@pytest.mark.parametrize("seed", range(8))
+def test_a_photo_in_bytes_is_what_the_loader_would_have_normalised(seed):
+    """Exactly so, but for the padding: its colour is the mean, rounded to half a grey level."""
+    fill = {tv_tensors.Image: 0.0, tv_tensors.Mask: 255}
+    crop = v2.RandomCrop(100, pad_if_needed=True, fill=fill)
+    steps = [RandomRescale(0.5, 1.5), v2.RandomHorizontalFlip(), Normalise(), crop]
+    torch.manual_seed(seed)
+    literal = v2.Compose([*steps, v2.ToPureTensor()])(scene())
+    torch.manual_seed(seed)
+    ours = paired_augmentation(Augmentation(rescale=(0.5, 1.5), flip=True, crop=100))(scene())
+    assert ours["image"].dtype == ours["mask"].dtype == torch.uint8
+    assert literal["image"].dtype == torch.float32 and literal["mask"].dtype == torch.int64
+    assert torch.equal(ours["mask"].long(), literal["mask"])
+    padding = (literal["image"] == 0).all(dim=0)  # no grey is the mean colour
+    photo = normalise(ours["image"])
+    assert torch.equal(photo[:, ~padding], literal["image"][:, ~padding])
+    half_a_level = 0.5 / 255 / torch.tensor(STD)
+    assert padding.any() and (photo[:, padding].abs() <= half_a_level[:, None] + 1e-6).all()
 
 
 def test_shift_moves_by_at_most_so_many_pixels_and_reflects():
@@ -203,8 +216,9 @@ def test_two_ways_to_resize_at_once_are_refused():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"crop": 0}, {"shift": -1}, {"noise": -0.1}, {"noise": float("nan")},
-        {"jitter": (0.1, -0.1, 0.0)}, {"rescale": (1.5, 0.5)}, {"rescale": (0.0, 1.0)},
+        {"crop": 0}, {"shift": -1}, {"noise": -0.1}, {"noise": NAN}, {"noise": math.inf},
+        {"jitter": (0.1, -0.1, 0.0)}, {"jitter": (0.1, NAN, 0.0)}, {"rescale": (1.5, 0.5)},
+        {"rescale": (0.0, 1.0)}, {"rescale": (0.5, math.inf)}, {"rescale": (NAN, 1.0)},
         {"long_side": (320, 100)}, {"long_side": (-1, 3)},
     ],
 )  # fmt: skip

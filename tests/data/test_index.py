@@ -3,6 +3,8 @@
 import csv
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,9 @@ def looked(monkeypatch):
     seen, look, look_at_mask = [], index.look, index.look_at_mask
     monkeypatch.setattr(index, "look", lambda root, id: seen.append(id) or look(root, id))
     monkeypatch.setattr(
-        index, "look_at_mask", lambda root, id: seen.append(f"mask {id}") or look_at_mask(root, id)
+        index,
+        "look_at_mask",
+        lambda root, row: seen.append(f"mask {row.id}") or look_at_mask(root, row),
     )
     return seen
 
@@ -38,7 +42,8 @@ def test_it_holds_what_the_files_hold(own_root):
         found = read_index(own_root, "train")
         assert found.ids == layout.split_ids(own_root, "train")
         for id, size, objects in zip(found.ids, found.sizes, found.objects):
-            assert size == layout.photo_size(own_root / PHOTOS / f"{id}.jpg")
+            with Image.open(own_root / PHOTOS / f"{id}.jpg") as image:
+                assert size == (image.height, image.width)
             assert objects == layout.objects(own_root, id)
     assert len(set(found.digests)) == 8
 
@@ -76,21 +81,69 @@ def test_what_has_changed_is_looked_at_again_and_nothing_else(own_root, looked, 
 
 def test_a_list_may_lose_and_change_the_order_of_its_photos(own_root, looked):
     ids = read_index(own_root, "train").ids
-    layout.write_lines(own_root / layout.SPLITS / "train.txt", ids[:2:-1])
+    layout.write_lines(
+        own_root / layout.SPLITS / "train.txt", ids[:2:-1]
+    )  # five of eight, backwards
     looked.clear()
     assert read_index(own_root, "train").ids == ids[:2:-1] and looked == []
 
 
-def test_a_broken_photo_is_found_before_anything_is_learned(own_root):
+def test_a_photo_is_turned_as_exif_says(own_root):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (30, 20)).save(own_root / PHOTOS / "train_3.jpg", exif=exif)
+    for _ in range(2):
+        assert read_index(own_root, "train").sizes[3] == (30, 20)
+
+
+def test_a_broken_photo_is_found_and_those_before_it_are_remembered(own_root, looked):
     file = own_root / PHOTOS / "train_3.jpg"
-    file.write_bytes(file.read_bytes()[:800])
+    whole = file.read_bytes()
+    file.write_bytes(whole[:800])
     with pytest.raises(InputError, match=r"train_3\.jpg cannot be read"):
         read_index(own_root, "train")
-    assert not (own_root / "train.csv").exists()
+    file.write_bytes(whole)
+    looked.clear()
+    assert len(read_index(own_root, "train").ids) == 8
+    assert sorted(looked) == [f"train_{number}" for number in range(3, 8)]
+
+
+@pytest.mark.parametrize(("folder", "ending"), [(PHOTOS, "jpg"), (ANNOTATIONS, "xml")])
+def test_a_file_that_is_gone_is_missed_although_the_index_knows_it(own_root, folder, ending):
+    read_index(own_root, "train")
+    file = own_root / folder / f"train_3.{ending}"
+    file.unlink()
+    with pytest.raises(InputError, match=f"{file} is missing"):
+        read_index(own_root, "train")
+
+
+def test_a_bar_is_shown_when_there_is_much_to_look_at(own_root, monkeypatch, capsys):
+    monkeypatch.setattr(index, "MANY", 8)
+    read_index(own_root, "train", progress=True)
+    assert "train: 100%" in capsys.readouterr().err
+    read_index(own_root, "train", progress=True)
+    read_index(own_root, "val", progress=True)  # has four photos
+    assert capsys.readouterr().err == ""
+
+
+def test_photos_are_handed_to_the_threads_in_parts(own_root, monkeypatch):
+    whole = read_index(own_root, "train")
+    (own_root / "train.csv").unlink()
+    monkeypatch.setattr(index, "AT_ONCE", 3)
+    assert read_index(own_root, "train") == whole
+
+
+def test_two_processes_may_make_it_at_once(own_root):
+    code = f"from wsss_lib.data.index import read_index; read_index({str(own_root)!r}, 'train')"
+    both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    with (own_root / "train.csv").open(newline="") as stream:
+        assert len(list(csv.DictReader(stream))) == 8
+    assert not list(own_root.glob(".*"))
 
 
 def test_any_class_name_survives(own_root):
-    name = 'a;b, "c"\tü 猫'
+    name = "a;b, \"c\"\tü\n猫, 'd'"
     xml = own_root / ANNOTATIONS / "train_3.xml"
     layout.write_annotation(
         xml, id="x", size_HW=(9, 9), objects=[(name, None), ("d", (1, 2, 3, 4))]
@@ -99,39 +152,69 @@ def test_any_class_name_survives(own_root):
         assert read_index(own_root, "train").objects[3] == [(name, None), ("d", (1, 2, 3, 4))]
 
 
-@pytest.mark.parametrize("damage", ["half", "bytes", "a cell", "nothing"])
-def test_a_damaged_index_is_made_again(own_root, damage):
-    whole = read_index(own_root, "train")
-    file = own_root / "train.csv"
-    text = file.read_bytes()
+def damaged(text: bytes, how: str) -> bytes:
     lines = text.splitlines(keepends=True)
-    spoilt = {
+    return {
         "half": text[: len(text) - 40],
         "bytes": lines[0] + b"\xff\xfe\x00",
-        "a cell": b"".join([*lines[:-1], b"train_7,1\r\n"]),
-        "nothing": lines[0],
-    }
-    file.write_bytes(spoilt[damage])
+        "a line": b"".join([*lines[:-1], b"train_7,1\r\n"]),
+        "a number": text.replace(b",48,", b",4x,"),
+        "objects": text.replace(b'[[""apple""', b'[[""apple'),
+        "a name": text.replace(b'""apple""', b"5"),
+        "a mask": text[:-5],
+        "no rows": lines[0],
+        "other columns": text.replace(b",mask_of", b",mask"),
+        "nothing": b"",
+        "zeros": bytes(len(text)),
+    }[how]
+
+
+@pytest.mark.parametrize("how", [
+    "half", "bytes", "a line", "a number", "objects", "a name", "a mask", "no rows",
+    "other columns", "nothing", "zeros",
+])  # fmt: skip
+def test_a_damaged_index_is_made_again(own_root, how):
+    refuse_bad_masks(own_root, "train")
+    whole, file = read_index(own_root, "train"), own_root / "train.csv"
+    text = file.read_bytes()
+    assert damaged(text, how) != text
+    file.write_bytes(damaged(text, how))
     assert read_index(own_root, "train") == whole
+    refuse_bad_masks(own_root, "train")
     assert file.read_bytes() == text
 
 
-def test_a_table_of_somebody_else_is_left_alone(own_root):
+def is_served_from_memory(root: Path, looked: list[str]) -> None:
+    """All is looked at once, and what changes is noticed."""
+    for _ in range(2):
+        assert len(read_index(root, "train").ids) == 8
+        refuse_bad_masks(root, "train")
+        before = truth_fingerprint(root, "train")
+    assert len(looked) == 16
+    looked.clear()
+    noise(root / PHOTOS / "train_3.jpg")
+    read_index(root, "train")
+    assert looked == ["train_3"] and truth_fingerprint(root, "train") == before
+
+
+def test_a_table_of_somebody_else_is_left_alone(own_root, looked):
     file = own_root / "train.csv"
     file.write_text("file,tags\na.jpg,cat\n")
-    assert len(read_index(own_root, "train").ids) == 8
+    is_served_from_memory(own_root, looked)
     assert file.read_text() == "file,tags\na.jpg,cat\n"
 
 
-def test_a_folder_that_cannot_be_written_to_is_served_all_the_same(own_root, monkeypatch):
+def test_a_folder_that_cannot_be_written_to_is_served_all_the_same(own_root, looked, monkeypatch):
     def refuse(*_):
         raise PermissionError("read-only")
 
-    monkeypatch.setattr("wsss_lib.data.files.os.replace", refuse)
-    assert len(read_index(own_root, "train").ids) == 8
-    refuse_bad_masks(own_root, "train")
-    assert truth_fingerprint(own_root, "train")
+    with monkeypatch.context() as patch:
+        patch.setattr("wsss_lib.data.files.os.replace", refuse)
+        is_served_from_memory(own_root, looked)
     assert not (own_root / "train.csv").exists()
+    (own_root / ANNOTATIONS / "train_1.xml").touch()
+    read_index(own_root, "train")  # now it can
+    assert len((own_root / "train.csv").read_text().splitlines()) == 9
 
 
 def test_the_index_is_a_plain_table(own_root):
@@ -149,6 +232,8 @@ def test_the_same_photos_elsewhere_are_the_same(own_root, tmp_path):
     one = Photos(own_root, "train").fingerprint()
     shutil.copytree(own_root, tmp_path / "copy", copy_function=shutil.copyfile)  # with new dates
     assert Photos(tmp_path / "copy", "train").fingerprint() == one
+    os.utime(tmp_path / "copy" / PHOTOS / "train_3.jpg", ns=(0, 10**18))
+    assert Photos(tmp_path / "copy/../copy", "train").fingerprint() == one
     shutil.rmtree(tmp_path / "copy" / MASKS)
     (tmp_path / "copy/train.csv").unlink()
     assert Photos(tmp_path / "copy", "train").fingerprint() == one
@@ -192,6 +277,14 @@ def test_masks_of_unchanged_bytes_are_judged_by_the_classes_of_today(own_root):
     (own_root / LABELS).write_text("background\napple\n")
     with pytest.raises(InputError, match="holds the label 2, but there are 1 classes"):
         refuse_bad_masks(own_root, "train")
+
+
+def test_masks_of_more_classes_than_they_can_hold_are_refused(own_root):
+    layout.write_lines(own_root / LABELS, ["background", *(f"class {n}" for n in range(255))])
+    with pytest.raises(InputError, match="holds 254 classes at most, but labels.txt names 255"):
+        refuse_bad_masks(own_root, "train")
+    shutil.rmtree(own_root / MASKS)
+    refuse_bad_masks(own_root, "train")
 
 
 @pytest.mark.parametrize("what", ["size", "label", "colours", "broken"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -147,6 +148,31 @@ def test_wrong_lists_and_annotations_are_named_with_a_remedy(own_root, what):
     assert sentence.endswith(".") and "\n" not in sentence
 
 
+@pytest.mark.parametrize("box", ["<xmin>1e400</xmin>", "<xmin>nan</xmin>", "<xmin>a</xmin>", ""])
+def test_a_box_that_is_none_is_named(tmp_path, box):
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "Annotations/a.xml").write_text(
+        f"<annotation><object><name>cat</name><bndbox>{box}</bndbox></object></annotation>"
+    )
+    with pytest.raises(InputError, match=r"a\.xml is not an annotation in VOC's format"):
+        layout.objects(tmp_path, "a")
+
+
+def test_a_dataset_without_masks_may_have_any_number_of_classes(own_root):
+    names = ["background", *(f"class {n}" for n in range(1000))]
+    layout.write_lines(own_root / "labels.txt", names)
+    assert layout.class_names(own_root) == names
+
+
+def test_a_long_list_with_a_repeat_at_its_end_is_refused_at_once(own_root):
+    ids = [f"photo_{n}" for n in range(100_000)]
+    layout.write_lines(own_root / "ImageSets/Segmentation/train.txt", [*ids, ids[-1]])
+    start = time.perf_counter()
+    with pytest.raises(InputError, match="'photo_99999' more than once"):
+        layout.split_ids(own_root, "train")
+    assert time.perf_counter() - start < 10  # counting each one would take minutes
+
+
 def test_missing_and_empty_data_folders_are_named(tmp_path):
     for root in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(InputError, match=f"{root}.*data_scripts"):
@@ -206,6 +232,53 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     assert np.abs(np.asarray(image).astype(int) - upright).max() < 12
 
 
+@pytest.mark.parametrize("ending", ["jpg", "tif"])
+def test_a_turned_photo_may_have_any_format(tmp_path, ending):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert save(Image.new("RGB", (30, 20)), tmp_path / f"a.{ending}", exif=exif).size == (20, 30)
+
+
+@pytest.mark.parametrize("value", ["6", b"6", (6, 1), -1])
+def test_an_orientation_that_is_none_is_passed_over(tmp_path, value, monkeypatch):
+    monkeypatch.setattr(Image.Exif, "get", lambda *_: value)
+    assert save(Image.new("RGB", (30, 20)), tmp_path / "a.jpg").size == (30, 20)
+
+
+def test_exif_that_cannot_be_written_again_does_not_matter(tmp_path):
+    """Pillow's `exif_transpose` writes it again, and fails where a maker's name is a number."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A] = 6, 72.0
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.jpg", exif=exif)
+    written = (tmp_path / "a.jpg").read_bytes()
+    odd = written.replace(b"\x01\x1a\x00\x05", b"\x01\x0f\x00\x05")  # resolution: maker
+    assert odd != written
+    (tmp_path / "a.jpg").write_bytes(odd)
+    assert layout.read_photo(tmp_path / "a.jpg").size == (20, 30)
+
+
+def test_transparency_of_a_colour_is_white(tmp_path):
+    image = Image.new("RGB", (8, 8), (9, 8, 7))
+    shown = save(image, tmp_path / "a.png", transparency=(9, 8, 7))
+    assert shown.mode == "RGB" and shown.getpixel((3, 3)) == (255, 255, 255)
+
+
+def test_two_photos_of_a_double_camera_are_the_first(tmp_path):
+    first, second = Image.new("RGB", (30, 20), "red"), Image.new("RGB", (30, 20), "blue")
+    first.save(tmp_path / "a.mpo", save_all=True, append_images=[second])
+    assert layout.read_photo(tmp_path / "a.mpo").getpixel((9, 9))[0] > 240
+
+
+def test_postscript_is_no_photo_and_nothing_runs_it(tmp_path, monkeypatch):
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.eps")
+    ran = []
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: ran.append(1))
+    for read in (layout.read_photo, layout.read_labels):
+        with pytest.raises(InputError, match="cannot identify"):
+            read(tmp_path / "a.eps")
+    assert not ran
+
+
 @pytest.mark.parametrize("bytes_kept", [0, 10, 0.3, 0.9])
 def test_truncated_photo_is_named(tiny_root, tmp_path, bytes_kept):
     whole = (tiny_root / "JPEGImages/train_0.jpg").read_bytes()
@@ -218,6 +291,7 @@ def test_truncated_photo_is_named(tiny_root, tmp_path, bytes_kept):
         layout.read_photo(tmp_path / "gone.jpg")
 
 
-def test_drawing_and_preparing_data_need_no_torch():
-    code = "import sys, wsss_lib.data.layout; sys.exit('torch' in sys.modules)"
+@pytest.mark.parametrize("module", ["layout", "index"])
+def test_drawing_and_preparing_data_need_no_torch(module):
+    code = f"import sys, wsss_lib.data.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -35,6 +35,31 @@ def test_an_item_is_the_photo_and_its_tags(tiny_root):
     assert len(list(iter(photos))) == 8
 
 
+def test_ids_tags_and_sizes_are_those_of_the_files(tiny_root):
+    photos = Photos(tiny_root, "train")
+    assert photos.ids == (tiny_root / "ImageSets/Segmentation/train.txt").read_text().split()
+    for index, id in enumerate(photos.ids):
+        xml = (tiny_root / f"Annotations/{id}.xml").read_text()
+        tags = [f"<name>{name}</name>" in xml for name in photos.names[1:]]
+        assert photos.tags_NK[index].tolist() == tags
+        assert photos.size(index) == tuple(photos[index]["image"].shape[1:]) == photos.sizes[index]
+
+
+def test_a_class_that_is_not_in_the_list_is_named(own_root):
+    file = own_root / "Annotations/train_3.xml"
+    file.write_text(file.read_text().replace("leaf", "fig"))
+    for _ in range(2):
+        with pytest.raises(InputError, match=f"{file} names the class 'fig'; add it to"):
+            Photos(own_root, "train")
+
+
+def test_with_transform_is_a_copy(tiny_root):
+    photos = Photos(tiny_root, "train")
+    dark = photos.with_transform(lambda item: item | {"image": item["image"] // 2})
+    assert torch.equal(dark[1]["image"], photos[1]["image"] // 2)
+    assert type(masked(tiny_root).with_transform(None)) is MaskedPhotos
+
+
 def test_photos_work_without_any_mask_and_cannot_reach_one(tiny_root, own_root):
     shutil.rmtree(own_root / "SegmentationClass")
     photos, whole = Photos(own_root, "train"), Photos(tiny_root, "train")
@@ -136,8 +161,9 @@ def test_missing_mask_is_named_at_once(own_root):
     file.unlink()
     with pytest.raises(InputError, match=f"{file} is missing; give the folder"):
         masked(own_root)
-    with pytest.raises(InputError, match=f"{file} is missing; add the mask"):
+    with pytest.raises(InputError, match=f"{file} is missing; add the mask") as error:
         read_mask(file)
+    assert error.value.file == file
 
 
 def test_mask_of_another_size_is_named(own_root):
@@ -163,12 +189,23 @@ def test_mask_values_beyond_the_classes_are_named(own_root):
 def test_mask_in_colours_and_broken_mask_are_named(tmp_path):
     file = tmp_path / "m.png"
     Image.new("RGB", (5, 5), (128, 0, 0)).save(file)
-    with pytest.raises(InputError, match=f"{file} holds colours"):
+    with pytest.raises(InputError, match=f"^{file} holds colours") as error:
         read_mask(file)
+    assert error.value.file is None  # it can be read
     layout.write_mask(file, np.arange(256).reshape(16, 16))
     file.write_bytes(file.read_bytes()[:-200])
-    with pytest.raises(InputError, match=f"{file} cannot be read as a mask"):
-        read_mask(file)
+    with pytest.raises(InputError, match=f"{file} cannot be read as a mask") as error:
+        read_mask(str(file))
+    sent = pickle.loads(pickle.dumps(error.value))  # from another process
+    assert (sent.file, str(sent)) == (file, str(error.value))
+
+
+def test_masks_hold_254_classes(tmp_path):
+    file = tmp_path / "m.png"
+    layout.write_mask(file, np.array([[0, 254, 255]]))
+    assert read_mask(file, classes=layout.MAX_CLASSES).tolist() == [[0, 254, 255]]
+    with pytest.raises(InputError, match="holds 254 classes at most, but labels.txt names 255"):
+        read_mask(file, classes=layout.MAX_CLASSES + 1)
 
 
 def test_grey_masks_are_read_too(tmp_path):

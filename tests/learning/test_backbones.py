@@ -1,9 +1,20 @@
+import hashlib
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torchvision
 
 from wsss_lib.data.layout import InputError
-from wsss_lib.learning.backbones import ASPP, NAMES, backbone, fold_norms
+from wsss_lib.learning.backbones import (
+    ASPP,
+    NAMES,
+    TORCHVISION,
+    backbone,
+    fold_norms,
+    published_weights,
+    weights_fingerprint,
+)
 from wsss_lib.learning.storage import save_state
 
 
@@ -71,6 +82,80 @@ def test_a_local_file_in_torchvisions_format_is_loaded(tmp_path):
     net = backbone("mobilenet_v2", weights=tmp_path / "weights.pth", output_stride=32)
     torch.testing.assert_close(net.stages[0][0][0].weight, theirs.features[0][0].weight)
     torch.testing.assert_close(net.stages[-1][-1][0].weight, theirs.features[-1][0].weight)
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A place that publishes weights of MobileNetV2, and a cache that is empty; returns the published file."""
+    torch.manual_seed(2)
+    made = tmp_path / "server" / "made.pth"
+    made.parent.mkdir()
+    torch.save(torchvision.models.mobilenet_v2(weights=None).state_dict(), made)
+    digest = hashlib.sha256(made.read_bytes()).hexdigest()[:8]
+    file = made.rename(made.with_name(f"mobilenet_v2-{digest}.pth"))
+    published = SimpleNamespace(url=file.as_uri())
+    monkeypatch.setitem(TORCHVISION, "mobilenet_v2", (*TORCHVISION["mobilenet_v2"][:2], published))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    return file
+
+
+def test_published_weights_are_downloaded_once(server, tmp_path):
+    state = torch.load(server, weights_only=True)
+    for _ in range(2):
+        net = backbone("mobilenet_v2", weights="default", output_stride=32)
+        assert torch.equal(net.stages[0][0][0].weight, state["features.0.0.weight"])
+        server.unlink(missing_ok=True)
+    assert published_weights("mobilenet_v2").parent == tmp_path / "home" / "hub" / "checkpoints"
+
+
+def damaged(server, folder):
+    server.write_bytes(server.read_bytes()[:-1])
+
+
+def not_there(server, folder):
+    server.unlink()
+
+
+def no_place(server, folder):
+    folder.parents[1].write_text("a file where the folder should be")
+
+
+@pytest.mark.parametrize("trouble", [damaged, not_there, no_place])
+def test_weights_that_cannot_be_had_are_said_in_one_sentence(trouble, server, tmp_path):
+    folder = tmp_path / "home" / "hub" / "checkpoints"
+    trouble(server, folder)
+    with pytest.raises(InputError) as caught:
+        backbone("mobilenet_v2", weights="default", output_stride=32)
+    sentence = str(caught.value)
+    for part in (server.name, str(folder), server.as_uri(), "--weights FILE"):
+        assert part in sentence
+    assert "\n" not in sentence
+    assert not list(folder.glob("*"))  # nothing half-written
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_every_download_is_compared_with_its_checksum(name, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *given: asked.append(given))
+    file = published_weights(name)
+    ((url, target, digest),) = asked
+    assert target == str(file) and file.name == f"{name}-{digest}.pth" and len(digest) == 8
+    assert url.endswith(f"/{file.name}")
+
+
+def test_a_fingerprint_follows_what_is_in_a_file(tmp_path):
+    one, other = tmp_path / "one.pth", tmp_path / "other.pth"
+    one.write_bytes(b"some weights")
+    before = weights_fingerprint(one)
+    one.rename(other)
+    assert weights_fingerprint(str(other)) == before
+    other.write_bytes(b"others")
+    assert weights_fingerprint(other) != before
+    assert weights_fingerprint("default") != weights_fingerprint(None)
+    with pytest.raises(InputError, match=r"one\.pth does not exist"):
+        weights_fingerprint(one)
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

@@ -1,15 +1,21 @@
 import dataclasses
+import itertools
 import json
 import math
+import time
 
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import Dataset
 
+from wsss_lib.data.augmentation import normalise
 from wsss_lib.data.layout import InputError
-from wsss_lib.learning.loading import batch_keys
-from wsss_lib.learning.training import Training, fit, lr_factor, make_optimizer
+from wsss_lib.learning.checkpoints import Checkpoint
+from wsss_lib.learning.loading import Keys, batch_keys
+from wsss_lib.learning.means import masked_mean
+from wsss_lib.learning.training import Training, fit, lr_factor, make_optimizer, split
 
 SETTINGS = Training(epochs=3, batch_size=4, backbone_lr=0.01, head_lr=0.1, optimizer="adamw")
 
@@ -57,28 +63,119 @@ def test_one_seed_gives_one_result_whatever_was_drawn_before():
     assert_equal(first, trained())
 
 
-def test_a_killed_training_ends_as_if_nothing_had_happened(tmp_path):
-    settings = dataclasses.replace(SETTINGS, checkpoint_every=2)
-    calls = []
+class Killed:
+    """The loss, which is killed when it is called for the ``last`` time; counts its calls."""
 
-    def killed(model, batch):
-        calls.append(1)
-        if len(calls) == 6:
+    def __init__(self, last=None):
+        self.calls, self.last = 0, last
+
+    def __call__(self, model, batch):
+        self.calls += 1
+        if self.calls == self.last:
             raise KeyboardInterrupt
         return loss(model, batch)
 
+
+CHECKED = dataclasses.replace(SETTINGS, checkpoint_every=2)  # 8 steps
+
+
+def killed(folder, settings=CHECKED, last=6):
+    """A training that did not come to its end; the checkpoint is of the last even step before."""
     with pytest.raises(KeyboardInterrupt):
-        trained(settings, killed, folder=tmp_path)
-    assert (tmp_path / "resume.pt").exists()
-    after = []
+        trained(settings, Killed(last), folder=folder)
+    return folder / "resume.pt"
 
-    def counted(model, batch):
-        after.append(1)
-        return loss(model, batch)
 
-    resumed = trained(settings, counted, folder=tmp_path)
-    assert len(after) == 8 - 4  # 8 steps, the last checkpoint at 4
-    assert_equal(resumed, trained(settings))
+def test_a_killed_training_ends_as_if_nothing_had_happened(tmp_path):
+    assert killed(tmp_path).exists()
+    rest = Killed()
+    resumed = trained(CHECKED, rest, folder=tmp_path)
+    assert rest.calls == 8 - 4
+    assert_equal(resumed, trained(CHECKED))
+
+
+class Trap:
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return (open, (str(self.file), "w"))
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def empty(file):
+    file.write_bytes(b"")
+
+
+def of_another_network(file):
+    state = torch.load(file, weights_only=True)
+    state["model"]["head.weight"] = torch.zeros(2, 8)
+    torch.save(state, file)
+
+
+def of_another_optimizer(file):
+    settings = dataclasses.replace(CHECKED, optimizer="sgd")
+    killed(file.parent / "other", settings).replace(file)
+
+
+def at_another_learning_rate(file):
+    killed(file.parent / "other", dataclasses.replace(CHECKED, head_lr=0.05)).replace(file)
+
+
+def beyond_the_end(file):
+    killed(file.parent / "other", dataclasses.replace(CHECKED, epochs=6), 15).replace(file)
+
+
+def of_no_training(file):
+    torch.save([1, 2], file)
+
+
+def trapped(file):
+    torch.save({"step": 4, "model": Trap(file.with_name("sprung")), "optimizer": {}}, file)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut, empty, of_another_network, of_another_optimizer, at_another_learning_rate,
+        beyond_the_end, of_no_training, trapped,
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_cannot_be_used_is_said_and_removed(damage, tmp_path, capsys):
+    file = killed(tmp_path)
+    damage(file)
+    capsys.readouterr()
+    anew = Killed()
+    settings = dataclasses.replace(CHECKED, checkpoint_every=100)  # writes no other one
+    assert_equal(trained(settings, anew, folder=tmp_path), trained(settings))
+    assert anew.calls == 8 and not file.exists()
+    assert not (tmp_path / "sprung").exists()
+    said = capsys.readouterr().err
+    assert said == f"{file} cannot be used and is removed: this training begins anew\n"
+
+
+def test_the_scale_of_fp16_is_part_of_a_checkpoint(tmp_path):
+    def checkpoint(scale):
+        accelerator = Accelerator(cpu=True)
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        net = Net()
+        return Checkpoint(tmp_path, net, make_optimizer(net, SETTINGS), accelerator)
+
+    checkpoint(512.0).save(3)
+    other = checkpoint(2.0)
+    assert other.resume(8) == 3
+    assert other.accelerator.scaler.state_dict()["scale"] == 512
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_killed_training_in_fp16_ends_as_if_nothing_had_happened(tmp_path):
+    settings = dataclasses.replace(CHECKED, precision="fp16")
+    killed(tmp_path, settings)
+    assert_equal(trained(settings, folder=tmp_path), trained(settings))
 
 
 def test_loading_workers_do_not_change_the_result():
@@ -149,18 +246,48 @@ def test_backbone_head_and_biases_have_their_learning_rates():
     assert len(make_optimizer(net, SETTINGS).param_groups) == 1
 
 
+def logged(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
 def test_the_log_has_loss_and_rate(tmp_path):
     trained(folder=tmp_path)
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    lines = logged(tmp_path)
     assert lines[-1]["step"] == 8 and lines[-1]["loss"] > 0 and lines[-1]["images_per_s"] > 0
 
 
-def test_a_loss_that_is_not_finite_stops_the_training():
-    def diverged(model, batch):
-        return loss(model, batch) * float("nan")
+def test_a_resumed_training_logs_no_step_twice(tmp_path):
+    settings = dataclasses.replace(SETTINGS, epochs=14, checkpoint_every=15)  # 35 steps
+    killed(tmp_path, settings, 28)
+    assert [line["step"] for line in logged(tmp_path)] == [10, 20]
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 25, "lo')  # a disk was full
+    trained(settings, folder=tmp_path)
+    trained(settings, folder=tmp_path / "undisturbed")
+    steps = [(line["step"], line["loss"]) for line in logged(tmp_path)]
+    assert steps == [(line["step"], line["loss"]) for line in logged(tmp_path / "undisturbed")]
+    assert [step for step, _ in steps] == [10, 20, 30, 35]
 
-    with pytest.raises(InputError, match="lower the learning rate"):
-        trained(dataclasses.replace(SETTINGS, epochs=10), diverged)
+
+class Diverging(Killed):
+    """A loss that is not finite from a call on."""
+
+    def __call__(self, model, batch):
+        self.calls += 1
+        return loss(model, batch) * (float("nan") if self.calls >= self.last else 1)
+
+
+@pytest.mark.parametrize("first, said", [(1, 3), (8, 8)])
+def test_a_loss_that_is_not_finite_stops_the_training(first, said):
+    """When a checkpoint is due, here after an epoch of 3 steps, or at the last step."""
+    with pytest.raises(InputError, match=f"loss is nan at step {said}: lower the learning rate"):
+        trained(loss=Diverging(first))
+
+
+def test_no_checkpoint_is_written_of_what_has_diverged(tmp_path):
+    with pytest.raises(InputError, match="loss is nan at step 4"):
+        trained(CHECKED, Diverging(3), folder=tmp_path)
+    assert torch.load(tmp_path / "resume.pt", weights_only=True)["step"] == 2
 
 
 def test_mixed_precision_trains_in_bfloat16_and_returns_float32():
@@ -183,3 +310,61 @@ def test_unusable_settings_are_refused():
     empty = torch.utils.data.Subset(Noisy(), [])
     with pytest.raises(InputError, match="no photo"):
         fit(Net(), loss, empty, SETTINGS, progress=False)
+
+
+@pytest.mark.parametrize(
+    "name, values",
+    [
+        ("epochs", [0, -1, math.inf, math.nan]),
+        ("batch_size", [0, -4]),
+        ("accumulate", [0, -1]),
+        ("backbone_lr", [-0.1, math.inf, math.nan]),
+        ("head_lr", [-0.1, math.inf]),
+        ("momentum", [-0.1]),
+        ("weight_decay", [-1e-4, math.nan]),
+        ("workers", [-1]),
+        ("checkpoint_every", [-1]),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(name, values):
+    for value in values:
+        with pytest.raises(ValueError, match=f"^{name} must be .* but is {value}$"):
+            dataclasses.replace(SETTINGS, **{name: value})
+
+
+def test_what_changes_the_time_alone_is_marked():
+    fields = dataclasses.fields(Training)
+    assert {field.name for field in fields if field.metadata.get("speed")} == {
+        "workers",
+        "checkpoint_every",
+    }
+
+
+def test_photos_in_bytes_are_normalised_and_masks_are_not():
+    photos = torch.randint(256, (4, 3, 5, 6), dtype=torch.uint8)
+    batch = {"image": photos, "mask": photos[:, 0], "id": ["a", "b", "c", "d"]}
+    parts = list(split(batch, 2, torch.device("cpu")))
+    assert torch.equal(torch.cat([part["image"] for part in parts]), normalise(photos))
+    assert torch.equal(torch.cat([part["mask"] for part in parts]), photos[:, 0])
+    done = normalise(photos)
+    (whole,) = split({"image": done}, 1, torch.device("cpu"))
+    assert torch.equal(whole["image"], done)
+
+
+def test_batches_are_made_one_after_the_other():
+    steps = range(7, 10**9)
+    keys, start = Keys(10, 4, 0, steps, slice(1, None, 2)), time.perf_counter()
+    assert len(keys) == len(steps)
+    few = list(batch_keys(10, 4, 0, range(7, 10), slice(1, None, 2)))
+    assert list(itertools.islice(keys, 3)) == list(itertools.islice(keys, 3)) == few
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_masked_mean_is_the_mean_where_the_mask_is_set(dtype):
+    torch.manual_seed(0)
+    value, mask = torch.randn(3, 4, 5, dtype=dtype), torch.rand(3, 4, 5) < 0.3
+    ours = masked_mean(value, mask)
+    assert ours.dtype == dtype
+    torch.testing.assert_close(ours, value[mask].mean())
+    assert masked_mean(value, torch.zeros_like(mask)) == 0

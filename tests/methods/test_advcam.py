@@ -1,11 +1,13 @@
 import dataclasses
+import math
 
 import pytest
 import torch
 
 from tests.methods.literal_advcam import grad_cam, official, official_multi_scale, paper
 from tests.networks import calibrated_classifier
-from wsss_lib.data.augmentation import scaled
+from wsss_lib.data.augmentation import mirrored_views, scaled
+from wsss_lib.methods import advcam as advcam_module
 from wsss_lib.methods.advcam import Climbing, advcam, attribution, climb, frozen
 from wsss_lib.methods.cam import cam, max_normalised
 
@@ -78,6 +80,101 @@ def test_pairs_climb_alone_in_a_batch(classifier):
     for number, (b, c) in enumerate(zip(photo_P, class_P)):
         alone = climb(classifier, images[b, None], c[None], tags[b, None], settings)[0]
         torch.testing.assert_close(together[number], alone, rtol=RTOL, atol=1e-12)
+
+
+def three_photos(dtype=torch.float64):
+    """Photos of 40 x 48 pixels, and their six pairs with a class."""
+    torch.manual_seed(2)
+    images = torch.randn(3, 3, 40, 48, dtype=torch.float64).to(dtype)
+    return images, torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 0], [1, 1, 0, 1]], dtype=dtype)
+
+
+SCALES = (0.5, 1.0)
+PAIR = 2 * 40 * 48  # pixels of a pair's views at scale 1
+BUDGETS = [0, PAIR - 1, 2 * PAIR, 5 * PAIR, 100 * PAIR]
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_a_budget_of_pixels_decides_how_many_pairs_climb_together(classifier, budget, monkeypatch):
+    together = []
+
+    def watched(classifier, image_PCHW, *rest, **options):
+        together.append((image_PCHW.shape[-2:], len(image_PCHW)))
+        return climb(classifier, image_PCHW, *rest, **options)
+
+    monkeypatch.setattr(advcam_module, "climb", watched)
+    advcam(classifier, *three_photos(), SCALES, Climbing(steps=1), batch_pixels=budget)
+    expected = []
+    for h, w in [(20, 24), (40, 48)]:
+        most = max(1, math.floor(budget / (2 * h * w)))
+        left = 6
+        while left:
+            expected.append(((h, w), min(most, left)))
+            left -= expected[-1][1]
+    assert together == expected
+
+
+@pytest.mark.parametrize("joint_views", [True, False])
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_a_budget_of_pixels_does_not_change_the_maps(classifier, budget, joint_views):
+    settings = Climbing(steps=6, joint_views=joint_views, suppress="absent")
+    maps = [
+        advcam(classifier, *three_photos(), SCALES, settings, batch_pixels=pixels)
+        for pixels in (None, budget)
+    ]
+    assert maps[0].shape == (6, 10, 12)
+    torch.testing.assert_close(maps[1], maps[0], rtol=1e-12, atol=1e-12)
+
+
+def seen_and_slope(network, image_BCHW):
+    """The logit maps of photos, and the gradient of their sum."""
+    image_BCHW = image_BCHW.clone().requires_grad_()
+    logit_BKhw = network.logit_map(image_BCHW)
+    return logit_BKhw.detach(), *torch.autograd.grad(logit_BKhw.sum(), image_BCHW)
+
+
+def test_in_float32_the_maps_are_the_same_to_the_bit_where_convolutions_are():
+    network = calibrated_classifier().float()
+    images, tags = three_photos(torch.float32)
+    views = mirrored_views(images).flatten(0, 1)
+    parts = [seen_and_slope(network, pair) for pair in views.split(2)]
+    whole = seen_and_slope(network, views)
+    if not all(torch.equal(torch.cat(a), b) for a, b in zip(zip(*parts), whole)):
+        pytest.skip("here convolutions round otherwise in larger batches")
+    together = advcam(network, images, tags, SCALES, Climbing(steps=6))
+    for budget in BUDGETS:
+        maps = advcam(network, images, tags, SCALES, Climbing(steps=6), batch_pixels=budget)
+        assert torch.equal(maps, together)
+
+
+def test_a_photo_without_tags_has_no_map(classifier):
+    images, tags = three_photos()
+    tags[0] = 0
+    for budget in (None, 0):
+        maps = advcam(classifier, images, tags, settings=Climbing(steps=2), batch_pixels=budget)
+        assert maps.shape == (4, 10, 12)
+        none = advcam(classifier, images, 0 * tags, SCALES, batch_pixels=budget)
+        assert none.shape == (0, 10, 12)
+
+
+def test_in_mixed_precision_maps_are_summed_in_float32():
+    network, seen = calibrated_classifier().float(), []
+    images, tags = three_photos(torch.float32)
+    photo_P, class_P = tags.nonzero(as_tuple=True)
+    own = network.logit_map
+    network.logit_map = lambda image: seen.append(own(image)) or seen[-1]
+    settings = Climbing(steps=9, view_weights="equal")
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = climb(network, images[photo_P], class_P, tags[photo_P], settings)
+    assert len(seen) == 9 and {logits.dtype for logits in seen} == {torch.bfloat16}
+    for p, c in enumerate(class_P):
+        total, in_16_bits = torch.zeros(5, 6), torch.zeros(5, 6, dtype=torch.bfloat16)
+        for logits in seen:
+            photo, mirror = logits[2 * p, c].detach(), logits[2 * p + 1, c].detach().flip(-1)
+            total += (photo.float().relu() + mirror.float().relu()) / 2
+            in_16_bits += (photo.relu() + mirror.relu()) / 2
+        torch.testing.assert_close(ours[p], total, rtol=1e-6, atol=1e-7)
+        assert (ours[p] - in_16_bits).abs().max() > 1e-3 * total.max()
 
 
 @pytest.mark.parametrize("steps", [1, 3])

@@ -133,6 +133,20 @@ def test_maps_equal_the_official_procedure(scales):
         torch.testing.assert_close(gated[number], literal, rtol=1e-6, atol=1e-12)
 
 
+def test_in_mixed_precision_logits_are_averaged_in_float32():
+    model, seen = network().float().eval(), []
+    model.register_forward_hook(lambda module, given, logits: seen.append(logits))
+    image, tags = torch.randn(1, 3, 32, 32), torch.ones(1, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = label_probability(model, image, tags, (0.5, 1.0, 1.5))
+    assert {logits.dtype for logits in seen} == {torch.bfloat16}
+    total = torch.zeros(1, 4, 8, 8)
+    for logits in seen:
+        for logit in (logits[:1].float(), logits[1:].float().flip(-1)):
+            total += torch.nn.functional.interpolate(logit, (8, 8), mode="bilinear")
+    torch.testing.assert_close(ours, (total / 6).softmax(dim=1), rtol=1e-5, atol=1e-6)
+
+
 def test_a_flat_map_stays_finite():
     assert torch.equal(min_max_normalised(torch.full((1, 3, 3), 0.2)), torch.zeros(1, 3, 3))
 

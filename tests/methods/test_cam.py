@@ -77,3 +77,20 @@ def test_no_gradient_is_kept(classifier, photos):
 def test_a_photo_without_tags_has_no_map(classifier, photos):
     tags = torch.tensor([[0.0, 0, 0, 0], [1, 0, 0, 0]], dtype=torch.float64)
     assert cam(classifier, photos, tags).shape == (1, 13, 11)
+
+
+def test_in_mixed_precision_maps_are_summed_in_float32(classifier, photos):
+    network, seen = calibrated_classifier().float(), []
+    own = network.logit_map
+    network.logit_map = lambda image: seen.append(own(image)) or seen[-1]
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = cam(network, photos.float(), torch.eye(4)[:2], (1.0, 0.5, 1.5))
+    assert {logits.dtype for logits in seen} == {torch.bfloat16}
+    for p in range(2):  # of class p
+        total = torch.zeros(1, 1, 13, 11)
+        for logits in seen:
+            photo, mirror = logits[2 * p, p].float(), logits[2 * p + 1, p].float().flip(-1)
+            map_hw = photo.relu() + mirror.relu()
+            total += F.interpolate(map_hw[None, None], (13, 11), mode="bilinear")
+        literal = total[0, 0] / (total.max() + 1e-5)
+        torch.testing.assert_close(ours[p], literal, rtol=1e-5, atol=1e-6)

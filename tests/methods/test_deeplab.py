@@ -65,3 +65,21 @@ def test_a_mirrored_photo_has_a_mirrored_prediction(model):
     other = segment(model, image.flip(-1), mirrored=True).flip(-1)
     torch.testing.assert_close(ours, other, rtol=1e-6, atol=1e-9)
     assert not torch.equal(ours, segment(model, image))
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_in_mixed_precision_logits_are_enlarged_in_float32(mirrored):
+    torch.manual_seed(0)
+    net = DeepLabV2(backbone("toy", output_stride=4, dilated=True), 3, (1, 2)).eval()
+    seen = []
+    net.register_forward_hook(lambda module, given, logits: seen.append(logits))
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = segment(net, batch()["image"][:1].float(), (1.0, 0.75), mirrored=mirrored)
+    assert {logits.dtype for logits in seen} == {torch.bfloat16}
+    each = []
+    for logits in seen:
+        logit = logits.float()
+        logit = (logit[:1] + logit[1:].flip(-1)) / 2 if mirrored else logit
+        each.append(F.interpolate(logit, (32, 32), mode="bilinear"))
+    literal = torch.maximum(*each).softmax(dim=1)
+    torch.testing.assert_close(ours, literal, rtol=1e-5, atol=1e-6)

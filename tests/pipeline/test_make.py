@@ -328,7 +328,7 @@ def test_device_and_seed_are_noted(reference):
 
 def test_a_lack_of_memory_is_one_sentence(tiny_root, reference, tmp_path, monkeypatch):
     def too_much(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(CamStage, "look", too_much)
     recipe = small_recipe(tiny_root)

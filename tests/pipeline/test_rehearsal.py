@@ -102,7 +102,7 @@ def test_the_largest_batch_is_tried_and_nothing_is_written(tiny_root, tmp_path):
 )
 def test_too_little_memory_is_said(stage, name, option, tiny_root, tmp_path, monkeypatch):
     def too_much(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(stage, "look" if name == "cam" else "loss", too_much)
     work = opened(small_recipe(tiny_root), tmp_path / "run", False)

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -44,8 +43,8 @@ class Augmentation:
     noise: float = 0.0
     """Add Gaussian noise of a standard deviation U[0, noise] in normalised units."""
     crop: int | None = None
-    """Side in pixels of a random square; smaller photos are padded, with the mean colour (as IRN does) and the mask with
-    void."""
+    """Side in pixels of a random square; smaller photos are padded with the mean colour and their masks with void (as IRN
+    does)."""
 
     def __post_init__(self) -> None:
         if self.long_side and self.rescale:
@@ -56,18 +55,19 @@ class Augmentation:
                 raise ValueError(f"{name} is a range of positive numbers, not {low} to {high}")
         for name in ("shift", "noise", "jitter"):
             value = getattr(self, name)
-            if not 0 <= min(np.ravel(value)) <= max(np.ravel(value)) < math.inf:
-                raise ValueError(f"{name} must not be negative, but is {value}")
+            if not all(0 <= each < math.inf for each in (value if name == "jitter" else [value])):
+                raise ValueError(f"{name} must be 0 or more, but is {value}")
         if self.crop is not None and self.crop < 1:
-            raise ValueError(f"crop must be positive, but is {self.crop}")
+            raise ValueError(f"crop must be 1 pixel or more, but is {self.crop}")
 
 
 def paired_augmentation(augmentation: Augmentation) -> Callable[[Item], Item]:
     """The transform on the dict of one photo that does what ``augmentation`` says.
 
-    Photos and masks go in and come out as uint8, to be normalised on the device: so the least travels from one process to
-    another. The mean colour of a padding is rounded, less than 0.01 in normalised units. With ``noise`` the image comes
-    out normalised, float32, padded by zeros, and the mask as int64.
+    Photos and masks go in as uint8 and come out as uint8, to be normalised on the device: so the least travels from the
+    processes that load them. The mean colour that pads a small photo is then a whole grey level, and less than 0.01 from
+    zero when it is normalised. With ``noise`` the image comes out normalised, in float32, padded with zeros, and the mask
+    in int64.
     """
     a = augmentation
     steps: list[Callable[[Item], Item]] = []

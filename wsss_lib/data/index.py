@@ -1,11 +1,11 @@
 """The index of a list of photos: ``<root>/<split>.csv``, made where it is missing, so that a million photos open in seconds.
 
-It holds for each photo what would else be read from its header, its bytes, its annotation and its mask. A row is trusted
-while these files have the sizes and dates that stand in it; whatever has changed is looked at again, and the photo is
-decoded once, so that a broken one is found before anything is learned. (A file that is replaced by one of the same size
-within the same tick of the clock is not noticed.)
+It holds for each photo what would else be read from its bytes, its annotation and its mask. A row is trusted while these
+files have the sizes and dates that stand in it; whatever has changed is looked at again, and the photo is decoded once, so
+that a broken one is found before anything is learned. (A file that is replaced by one of the same size and date is not
+noticed: within the same tick of the clock, or by a copy that keeps dates. To have all looked at again, delete the table.)
 
-This module needs numpy and Pillow only.
+This module needs no torch.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -28,8 +29,10 @@ from wsss_lib.data.files import atomic
 from wsss_lib.data.layout import ANNOTATIONS, MASKS, PHOTOS, VOID, Box
 
 COLUMNS = "id height width digest objects photo annotation mask mask_of".split()
+OURS = b"id,height,width,digest,"  # a table that begins otherwise is somebody else's
 MANY = 1000  # photos to look at, from which on a progress bar is shown
-csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a photo may have very many objects
+AT_ONCE = 4096  # photos that are handed to the threads together
+csv.field_size_limit(2**31 - 1)  # a photo may have very many objects
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,32 @@ class Index:
     objects: list[list[tuple[str, Box | None]]]
 
 
+class Mask(NamedTuple):
+    """What is known of a mask; its highest label is that but void."""
+
+    height: int
+    width: int
+    highest: int
+    digest: str
+
+
+class Row(NamedTuple):
+    """What is known of a photo, and size and date of each file that was looked at (empty: none was)."""
+
+    id: str
+    size: tuple[int, int]
+    digest: str
+    objects: list[tuple[str, Box | None]]
+    photo: str
+    annotation: str
+    mask: str
+    mask_of: Mask | None
+
+
+# what could not be written, by the name of the table: it is looked at once in each process
+UNWRITTEN: dict[Path, dict[str, Row]] = {}
+
+
 def read_index(root: str | Path, split: str, progress: bool = False) -> Index:
     """Opens a list of photos; what is new or has changed is looked at, and remembered.
 
@@ -60,106 +89,110 @@ def read_index(root: str | Path, split: str, progress: bool = False) -> Index:
     Raises:
         InputError: the list, a photo or an annotation is missing or broken.
     """
-    root, ids = Path(root), layout.split_ids(root, split)
-    rows = stored(root, split)
-
-    def stale(id: str) -> bool:
-        row, place = rows.get(id), (root / PHOTOS / f"{id}.jpg", root / ANNOTATIONS / f"{id}.xml")
-        return row is None or [row["photo"], row["annotation"]] != [*map(stamp, place)]
-
-    changed = [id for id in ids if stale(id)]
-    for id, row in looked_at(changed, lambda id: look(root, id), f"looking at {split}", progress):
-        rows[id] = row
-    if changed or len(rows) != len(ids):
-        store(root, split, [rows[id] for id in ids])
-    found = [rows[id] for id in ids]
+    rows = current(Path(root), split, progress).values()
     return Index(
-        ids=ids,
-        sizes=[(int(row["height"]), int(row["width"])) for row in found],
-        digests=[row["digest"] for row in found],
-        objects=[
-            [(name, box and tuple(box)) for name, box in json.loads(row["objects"])]
-            for row in found
-        ],
+        ids=[row.id for row in rows],
+        sizes=[row.size for row in rows],
+        digests=[row.digest for row in rows],
+        objects=[row.objects for row in rows],
     )
 
 
 def refuse_bad_masks(root: str | Path, split: str, progress: bool = False) -> None:
     """Looks at every true mask of a list; what was looked at is remembered.
 
+    Args:
+        root: a dataset in the one layout.
+        split: one of the lists in ``ImageSets/Segmentation``.
+        progress: show a bar if there are many masks to look at.
+
     Raises:
         InputError: a mask cannot be read, has another size than its photo, or a label beyond the classes.
     """
     root, classes = Path(root), len(layout.class_names(root)) - 1
-    for id, size, mask in masks(root, split, progress):
-        file = root / MASKS / f"{id}.png"
-        layout.refuse_other_size(file, (mask["height"], mask["width"]), size)
-        layout.refuse_other_labels(file, mask["highest"], classes)
+    for row in with_masks(root, split, progress):
+        file, mask = root / MASKS / f"{row.id}.png", row.mask_of
+        layout.refuse_other_size(file, (mask.height, mask.width), row.size)
+        layout.refuse_other_labels(file, mask.highest, classes)
 
 
 def truth_fingerprint(root: str | Path, split: str) -> str:
     """Stands for the true masks of a list: which photos have one, and what is in it."""
-    text = "".join(f"{id} {mask['digest']}\n" for id, _, mask in masks(Path(root), split))
+    rows = with_masks(Path(root), split, progress=False)
+    text = "".join(f"{row.id} {row.mask_of.digest}\n" for row in rows)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def masks(root: Path, split: str, progress: bool = False) -> Iterator[tuple[str, tuple, dict]]:
-    """For each photo of a list that has a true mask: its id, its size, and what is known of the mask."""
-    index = read_index(root, split, progress)
-    there = {file.stem for file in (root / MASKS).glob("*.png")}
-    rows = stored(root, split) or {id: {} for id in index.ids}
-    with_mask = [id for id in index.ids if id in there]
-    changed = [id for id in with_mask if rows[id].get("mask") != stamp(root / MASKS / f"{id}.png")]
-    for id, known in looked_at(
-        changed, lambda id: look_at_mask(root, id), "looking at masks", progress
-    ):
-        rows[id] |= known
-    if changed:
-        store(root, split, [rows[id] for id in index.ids])
-    sizes = dict(zip(index.ids, index.sizes))
-    return ((id, sizes[id], json.loads(rows[id]["mask_of"])) for id in with_mask)
+def current(root: Path, split: str, progress: bool) -> dict[str, Row]:
+    """The rows of a list by id, in its order, as the photos and annotations are now."""
+    ids, table = layout.split_ids(root, split), root / f"{split}.csv"
+    rows, photos, annotations = stored(table), root / PHOTOS, root / ANNOTATIONS
+
+    def stale(id: str) -> bool:
+        row = rows.get(id)
+        return (
+            row is None
+            or row.photo != stamp(f"{photos}/{id}.jpg")
+            or row.annotation != stamp(f"{annotations}/{id}.xml")
+        )
+
+    changed = [id for id in ids if stale(id)]
+    renew(table, ids, rows, looked_at(changed, lambda id: look(root, id), split, progress))
+    return {id: rows[id] for id in ids}
+
+
+def with_masks(root: Path, split: str, progress: bool) -> list[Row]:
+    """The rows of the photos of a list that have a true mask, as the masks are now."""
+    rows, folder = current(root, split, progress), root / MASKS
+    there = set(os.listdir(folder)) if folder.is_dir() else set()
+    masked = [id for id in rows if f"{id}.png" in there]
+    changed = [rows[id] for id in masked if rows[id].mask != stamp(f"{folder}/{id}.png")]
+    title = f"masks of {split}"
+    new = looked_at(changed, lambda row: look_at_mask(root, row), title, progress)
+    renew(root / f"{split}.csv", list(rows), rows, new)
+    return [rows[id] for id in masked]
+
+
+def renew(table: Path, ids: Sequence[str], rows: dict[str, Row], new: Iterator[Row]) -> None:
+    """Puts new rows among those that are known, and stores them.
+
+    If one cannot be had (or somebody presses Ctrl-C), those before it are stored all the same: nothing is looked at twice.
+    """
+    changed = len(rows) != len(ids)
+    try:
+        for row in new:
+            rows[row.id], changed = row, True
+    finally:
+        if changed:
+            store(table, [rows[id] for id in ids if id in rows])
 
 
 def looked_at(
-    ids: list[str], look: Callable[[str], dict], title: str, progress: bool
-) -> Iterable[tuple[str, dict]]:
-    """What ``look`` finds of each id; in threads, since decoding and hashing let others run."""
-    shown = progress and len(ids) >= MANY
-    with ThreadPoolExecutor() as pool:
-        try:
-            yield from zip(ids, tqdm(pool.map(look, ids), title, len(ids), disable=not shown))
-        finally:
-            pool.shutdown(cancel_futures=True)
+    items: Sequence[Any], look: Callable[[Any], Row], title: str, progress: bool
+) -> Iterator[Row]:
+    """The row that ``look`` makes of each item; in threads, since decoding and hashing let others run."""
+    hidden = not (progress and len(items) >= MANY)
+    with tqdm(desc=title, total=len(items), disable=hidden) as bar, ThreadPoolExecutor() as pool:
+        for start in range(0, len(items), AT_ONCE):
+            for row in pool.map(look, items[start : start + AT_ONCE]):
+                bar.update()
+                yield row
 
 
-def look(root: Path, id: str) -> dict:
+def look(root: Path, id: str) -> Row:
     """The row of a photo. Its dates are taken first: a file that changes meanwhile is looked at again."""
     photo, annotation = root / PHOTOS / f"{id}.jpg", root / ANNOTATIONS / f"{id}.xml"
-    stamps = {"photo": stamp(photo), "annotation": stamp(annotation)}
-    image = layout.read_photo(photo)
-    return {
-        "id": id,
-        "height": str(image.height),
-        "width": str(image.width),
-        "digest": digest(photo),
-        "objects": json.dumps(layout.objects(root, id), ensure_ascii=False),
-        **stamps,
-        "mask": "",
-        "mask_of": "",
-    }
+    dates = stamp(photo), stamp(annotation)
+    width, height = layout.read_photo(photo).size
+    return Row(id, (height, width), digest(photo), layout.objects(root, id), *dates, "", None)
 
 
-def look_at_mask(root: Path, id: str) -> dict:
-    """What is known of a mask: its size, its highest label but void, and a digest."""
-    file = root / MASKS / f"{id}.png"
+def look_at_mask(root: Path, row: Row) -> Row:
+    """The same row with what is in the mask of its photo."""
+    file = root / MASKS / f"{row.id}.png"
     date, mask_HW = stamp(file), layout.read_labels(file)
-    known = {
-        "height": mask_HW.shape[0],
-        "width": mask_HW.shape[1],
-        "highest": int(np.where(mask_HW == VOID, 0, mask_HW).max()),
-        "digest": digest(file),
-    }
-    return {"mask": date, "mask_of": json.dumps(known)}
+    highest = int(np.where(mask_HW == VOID, 0, mask_HW).max())
+    return row._replace(mask=date, mask_of=Mask(*mask_HW.shape, highest, digest(file)))
 
 
 def digest(file: Path) -> str:
@@ -167,7 +200,7 @@ def digest(file: Path) -> str:
     return hashlib.blake2b(file.read_bytes(), digest_size=12).hexdigest()
 
 
-def stamp(file: Path) -> str:
+def stamp(file: str | Path) -> str:
     """Size and date of a file; empty if it is not there."""
     try:
         known = os.stat(file)
@@ -176,31 +209,52 @@ def stamp(file: Path) -> str:
     return f"{known.st_size}:{known.st_mtime_ns}"
 
 
-def stored(root: Path, split: str) -> dict[str, dict]:
-    """The rows of the file, by id; none if there is no file, or a damaged one, or one of somebody else."""
+def stored(table: Path) -> dict[str, Row]:
+    """The rows of a table, by id; none if there is no table, or a damaged one, or one of somebody else."""
+    if table in UNWRITTEN:
+        return dict(UNWRITTEN[table])
     try:
-        with (root / f"{split}.csv").open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            if reader.fieldnames != COLUMNS:
-                return {}
-            rows = {row["id"]: row for row in reader}
-        complete = all(None not in row.values() and None not in row for row in rows.values())
-        return rows if complete else {}
-    except (OSError, ValueError, csv.Error):
+        with table.open(newline="", encoding="utf-8") as stream:
+            reader = csv.reader(stream)
+            return {row.id: row for row in map(parsed, reader)} if next(reader) == COLUMNS else {}
+    except (OSError, ValueError, TypeError, StopIteration, csv.Error):
         return {}
 
 
-def store(root: Path, split: str, rows: list[dict]) -> None:
-    """Writes the file, unless its place is taken by another table or cannot be written to."""
-    file = root / f"{split}.csv"
+def parsed(cells: list[str]) -> Row:
+    """A row from its cells. A name is kept once, however many objects have it."""
+    id, height, width, digest, objects, photo, annotation, mask, mask_of = cells
+    found = [(sys.intern(name), box and tuple(box)) for name, box in json.loads(objects)]
+    known = Mask(*json.loads(mask_of)) if mask else None
+    return Row(id, (int(height), int(width)), digest, found, photo, annotation, mask, known)
+
+
+def cells(row: Row) -> tuple:
+    """The cells of a row: the inverse of :func:`parsed`. JSON, since a name may hold any sign."""
+    objects = json.dumps(row.objects, ensure_ascii=False)
+    known = json.dumps(row.mask_of) if row.mask else ""
+    return row.id, *row.size, row.digest, objects, row.photo, row.annotation, row.mask, known
+
+
+def store(table: Path, rows: list[Row]) -> None:
+    """Writes a table; if its place is somebody else's or cannot be written to, its rows are kept in memory."""
+    UNWRITTEN.pop(table, None)
     try:
-        if file.is_file():
-            with file.open("rb") as stream:
-                if not stream.readline().startswith(b"id,height,width,digest"):
-                    return
-        with atomic(file) as aside, aside.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
+        if not of_somebody_else(table):
+            with atomic(table) as aside, aside.open("w", newline="", encoding="utf-8") as stream:
+                writer = csv.writer(stream)
+                writer.writerow(COLUMNS)
+                writer.writerows(map(cells, rows))
+            return
     except OSError:
-        return
+        pass  # a folder that is only lent, or a full disk
+    UNWRITTEN[table] = {row.id: row for row in rows}
+
+
+def of_somebody_else(table: Path) -> bool:
+    """Whether there is such a table, and not one of ours; an empty one is what a failure of power may leave of ours."""
+    if not table.is_file():
+        return False
+    with table.open("rb") as stream:
+        head = stream.read(len(OURS))
+    return head.strip(b"\0") not in (b"", OURS)

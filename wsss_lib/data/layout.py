@@ -14,13 +14,14 @@ This module needs numpy and Pillow only, so that drawing and preparing data neve
 
 from __future__ import annotations
 
+import os
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
 PHOTOS, ANNOTATIONS, MASKS = "JPEGImages", "Annotations", "SegmentationClass"
 SPLITS, LABELS = "ImageSets/Segmentation", "labels.txt"
@@ -30,8 +31,19 @@ MAX_CLASSES = 254  # that a mask can hold, besides the background and void
 PREPARE = "make the dataset with one of the scripts in data_scripts/"
 
 Box = tuple[int, int, int, int]
-# Pillow is told what to expect: it would start Ghostscript for a photo that is PostScript.
+# Pillow is told what to expect: it would start Ghostscript for a photo that is PostScript. (Its JPEG
+# reads the MPO of double cameras as well.)
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+Turn = Image.Transpose
+TURNS = {
+    2: Turn.FLIP_LEFT_RIGHT,
+    3: Turn.ROTATE_180,
+    4: Turn.FLIP_TOP_BOTTOM,
+    5: Turn.TRANSPOSE,
+    6: Turn.ROTATE_270,
+    7: Turn.TRANSVERSE,
+    8: Turn.ROTATE_90,
+}  # what brings a photo of that EXIF orientation upright
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
@@ -82,7 +94,7 @@ def split_ids(root: str | Path, split: str) -> list[str]:
         raise InputError(f"{file} is empty; write the ids of the split into it, one a line.")
     _refuse_repeats(file, ids)
     for id in ids:
-        if Path(id).name != id:
+        if os.path.basename(id) != id:
             raise InputError(
                 f"{file} holds '{id}', which is not a bare id; write the photo's file "
                 "name without folder and ending."
@@ -93,7 +105,7 @@ def split_ids(root: str | Path, split: str) -> list[str]:
 
 def refuse_absent(folder: Path, ids: Iterable[str], ending: str, remedy: str) -> None:
     """Raise an InputError unless ``folder`` holds ``<id><ending>`` for each id (one listing)."""
-    there = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
+    there = set(os.listdir(folder)) if folder.is_dir() else set()
     absent = [id for id in ids if id + ending not in there]
     if absent:
         more = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
@@ -118,7 +130,7 @@ def objects(root: str | Path, id: str) -> list[tuple[str, Box | None]]:
             f"{file} is missing, but the tags of a photo are read from it; write the "
             "annotations with data_scripts/prepare_folder.py."
         ) from None
-    except (ET.ParseError, AttributeError, TypeError, ValueError) as error:
+    except (*UNREADABLE, AttributeError, TypeError, ArithmeticError) as error:
         raise InputError(
             f"{file} is not an annotation in VOC's format ({error}); restore it or write it anew."
         ) from error
@@ -171,9 +183,7 @@ def read_photo(file: str | Path) -> Image.Image:
     try:
         with Image.open(file, formats=FORMATS) as image:
             image.load()
-            if image.mode == "RGB" and not image.getexif():
-                return image
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return _to_rgb(_upright(image))
     except FileNotFoundError:
         raise InputError(f"{file} is missing; add it or take its id out of the split.") from None
     except UNREADABLE as error:
@@ -181,26 +191,6 @@ def read_photo(file: str | Path) -> Image.Image:
             f"{file} cannot be read as a photo ({error}); copy or download it again, "
             "or take its id out of the split."
         ) from error
-
-
-def photo_size(file: str | Path) -> tuple[int, int]:
-    """Height and width in pixels, turned as the EXIF orientation says; only the header is read.
-
-    Raises:
-        InputError: the photo is missing, or no picture.
-    """
-    try:
-        with Image.open(file, formats=FORMATS) as image:
-            width, height = image.size
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-    except FileNotFoundError:
-        raise InputError(f"{file} is missing; add it or take its id out of the split.") from None
-    except UNREADABLE as error:
-        raise InputError(
-            f"{file} cannot be read as a photo ({error}); copy or download it again, "
-            "or take its id out of the split."
-        ) from error
-    return (width, height) if turned else (height, width)
 
 
 def read_labels(file: str | Path) -> np.ndarray:
@@ -230,7 +220,12 @@ def read_labels(file: str | Path) -> np.ndarray:
 
 
 def refuse_other_labels(file: str | Path, highest: int, classes: int) -> None:
-    """Raise an InputError if the highest label of a mask is beyond the classes."""
+    """Raise an InputError if the highest label of a mask is beyond the classes, or these beyond any mask."""
+    if classes > MAX_CLASSES:
+        raise InputError(
+            f"{file} cannot be read: a mask holds {MAX_CLASSES} classes at most, but labels.txt names "
+            f"{classes}; merge or drop some, or take the masks away."
+        )
     if highest > classes:
         raise InputError(
             f"{file} holds the label {highest}, but there are {classes} classes; "
@@ -325,6 +320,12 @@ def _box(bndbox: ET.Element | None) -> Box | None:
     return tuple(round(float(bndbox.findtext(k))) for k in ("xmin", "ymin", "xmax", "ymax"))
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    # ImageOps.exif_transpose also writes the EXIF anew, and fails where a camera wrote a tag oddly
+    turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    return image if turn is None else image.transpose(turn)
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16 bits: keep the upper eight; Pillow would clip at 255
         grey = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255)
@@ -332,4 +333,4 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -90,7 +90,9 @@ class Photos(Dataset):
 
     def fingerprint(self) -> str:
         """Stands for class names, ids, tags and what is in the photos, wherever they lie."""
-        tags = [row.nonzero().flatten().tolist() for row in self.tags_NK]
+        tags: list[list[int]] = [[] for _ in self.ids]
+        for photo, tag in self.tags_NK.nonzero().tolist():
+            tags[photo].append(tag)
         text = json.dumps([self.names, list(zip(self.ids, self._digests, tags))])
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -165,8 +167,8 @@ def read_mask(
         size: height and width of the photo in pixels; if given, another size is refused.
 
     Raises:
-        InputError: missing, unreadable, in colours instead of indices, of another size, or with
-            a value beyond the classes.
+        InputError: missing, unreadable (both with the attribute ``file``), in colours instead of indices, of another
+            size, with a value beyond the classes, or of more classes than a mask can hold.
     """
     mask = torch.from_numpy(layout.read_labels(path))
     if size is not None:

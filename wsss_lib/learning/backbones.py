@@ -183,14 +183,14 @@ def published_weights(name: str) -> Path:
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     file = folder / url.rpartition("/")[2]
     if not file.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
         (digest,) = re.findall(r"-([0-9a-f]{8,})\.", file.name)
         try:
-            torch.hub.download_url_to_file(url, str(file), digest)
-        except (OSError, RuntimeError) as error:  # no network; a checksum that does not fit
+            folder.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(file), digest)  # aside, then renamed
+        except (OSError, RuntimeError) as error:  # no network, no space; a wrong checksum
             raise InputError(
                 f"the weights {file.name} are not in {folder} and could not be downloaded from {url} ({error}): bring them "
-                "there, or give a file that you have with --weights"
+                "there, or give a file that you have with --weights FILE"
             ) from error
     return file
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -42,14 +43,14 @@ def batch_keys(
 
 
 class Keys(Sampler):
-    """The batches of keys of a training, made one after the other: all at once they would take up memory."""
+    """The batches of keys of some steps, made one after the other: those of a long training would fill the memory."""
 
-    def __init__(self, *arguments, steps: range):
-        self.arguments, self.steps = arguments, steps
+    def __init__(self, size: int, batch_size: int, seed: int, steps: range, part: slice):
+        self.steps = steps
+        self.batches = partial(batch_keys, size, batch_size, seed, steps, part)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        size, batch_size, seed, part = self.arguments
-        return batch_keys(size, batch_size, seed, self.steps, part)
+        return self.batches()
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -60,7 +61,7 @@ def make_loader(dataset, settings, seed: int, steps: range, accelerator) -> Data
     part = slice(accelerator.process_index, None, accelerator.num_processes)
     return DataLoader(
         Seeded(dataset),
-        batch_sampler=Keys(len(dataset), settings.batch_size, seed, part, steps=steps),
+        batch_sampler=Keys(len(dataset), settings.batch_size, seed, steps, part),
         num_workers=settings.workers,
         pin_memory=accelerator.device.type == "cuda",
         persistent_workers=False,

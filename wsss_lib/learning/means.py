@@ -1,22 +1,21 @@
 """Means over a batch, also when several processes have parts of it."""
 
-import torch.distributed
-from torch import Tensor
+from torch import Tensor, distributed
 
 
 def masked_mean(value: Tensor, mask: Tensor) -> Tensor:
     """The mean where the mask is set; 0 where it nowhere is.
 
-    Where several processes learn together it is over the whole batch, and not over the part of this process: its sum
-    over the parts, divided by the number of processes, is the mean of all of them. (Gradients are averaged so.)
+    Where several processes learn together, each has the sum over its own part, but all divide it by the count over the
+    whole batch. The gradients of processes are averaged, so the sum is multiplied by their number: on average the
+    processes have the mean over the whole batch, however unevenly the mask is dealt to them.
+
+    Args:
+        value: any shape.
+        mask: 1 or true where a value counts; the same shape.
     """
-    return (value * mask).sum() / share_of_total(mask.sum())
-
-
-def share_of_total(count: Tensor) -> Tensor:
-    """A count over all processes, at least 1, divided by their number."""
-    if not torch.distributed.is_initialized():
-        return count.clamp(min=1)
-    total = count.detach().clone()
-    torch.distributed.all_reduce(total)
-    return total.clamp(min=1) / torch.distributed.get_world_size()
+    count, processes = mask.sum().detach(), 1
+    if distributed.is_available() and distributed.is_initialized():
+        processes = distributed.get_world_size()
+        distributed.all_reduce(count)
+    return processes * (value * mask).sum() / count.clamp(min=1)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -26,7 +26,7 @@ from wsss_lib.learning.loading import make_loader, step_seed
 
 
 def speed(default: object) -> object:
-    """A setting that changes how long something takes, and not what is made: it may be changed at any time."""
+    """A field of settings that changes how long something takes and not what it makes: it may change at any time."""
     return dataclasses.field(default=default, metadata={"speed": True})
 
 
@@ -37,8 +37,8 @@ class Training:
     epochs: float
     """Passes over the photos."""
     batch_size: int
-    """Photos a step, over all processes. Their loss is the mean over the whole batch, however many processes share it; but
-    dropout, and batch normalisation that learns, are each process' own."""
+    """Photos a step, over all processes. Their loss is the mean over the whole batch, however many processes share it. But
+    each process drops features of its own, and batch normalisation that learns sees only the photos of its own process."""
     backbone_lr: float
     """Learning rate of the pretrained backbone."""
     head_lr: float
@@ -52,29 +52,23 @@ class Training:
     double_bias_lr: bool = False
     """The head's biases learn at twice the rate and without decay, as in DeepLab."""
     precision: Literal["no", "bf16", "fp16"] = "no"
-    """Mixed precision; "no" is float32."""
+    """Mixed precision; "no" is float32. It decides the result, a little. fp16 is for GPUs; a CPU stays with float32."""
     accumulate: int = 1
-    """Parts in which a batch goes through the network, when it does not fit at once. A mean over pixels, and batch
-    normalisation that learns, are each part's own, so it decides the result a little."""
+    """Parts in which a batch goes through the network, when it does not fit at once. It decides the result, a little: a mean
+    over pixels, and batch normalisation that learns, are over one part."""
     workers: int = speed(0)
     """Processes that load photos."""
     checkpoint_every: int = speed(0)
     """Steps between two checkpoints to resume from; 0: one an epoch."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive, but is {getattr(self, name)}")
-        for name in (
-            "backbone_lr",
-            "head_lr",
-            "momentum",
-            "weight_decay",
-            "workers",
-            "checkpoint_every",
-        ):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must not be negative, but is {getattr(self, name)}")
+        positive = ("epochs", "batch_size", "accumulate")
+        rates = ("backbone_lr", "head_lr", "momentum", "weight_decay")
+        for name in (*positive, *rates, "workers", "checkpoint_every"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf or (name in positive and value == 0):
+                least = "more than 0" if name in positive else "0 or more"
+                raise ValueError(f"{name} must be finite and {least}, but is {value}")
 
 
 Loss = Callable[[nn.Module, dict], Tensor]
@@ -104,17 +98,12 @@ def fit(
         progress: show a bar with loss and images per second.
 
     Raises:
-        InputError: an empty dataset, or a loss that is no longer finite.
+        InputError: an empty dataset, a batch that cannot be dealt to the processes, or a loss that is no longer finite.
     """
     if len(dataset) == 0:
         raise InputError(f"{title}: there is no photo to train on")
     AcceleratorState._reset_state()  # stages of one process may differ in precision
-    accelerator = Accelerator(
-        mixed_precision=settings.precision,
-        # Buffers are statistics that are fixed or each process' own. Sending them before each of several forward passes
-        # would change what the backward pass has saved (PyTorch issue 175024).
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
-    )
+    accelerator = Accelerator(mixed_precision=settings.precision)
     if settings.batch_size % (accelerator.num_processes * settings.accumulate):
         raise InputError(
             f"{title}: a batch of {settings.batch_size} cannot be dealt to {accelerator.num_processes} "
@@ -126,6 +115,10 @@ def fit(
     checkpoint = Checkpoint(folder, model, optimizer, accelerator)
     start = checkpoint.resume(steps)
     wrapped, optimizer = accelerator.prepare(model, optimizer)
+    if accelerator.num_processes > 1:
+        # The statistics of batch normalisation are frozen, or each process' own. Sending them before every forward pass, as
+        # is the default, breaks the backward pass of a loss that looks at several scales (PyTorch issue 175024).
+        wrapped.broadcast_buffers = False
     every = settings.checkpoint_every or math.ceil(len(dataset) / settings.batch_size)
     batches = make_loader(dataset, settings, seed, range(start, steps), accelerator)
     log = Log(folder, title, start, steps, settings.batch_size, accelerator, progress)
@@ -133,9 +126,11 @@ def fit(
         set_learning_rate(optimizer, lr_factor(settings.schedule, step / steps))
         torch.manual_seed(step_seed(seed, step, accelerator.process_index))
         value = train_step(wrapped, loss, batch, optimizer, accelerator, settings.accumulate)
-        log.step(step, value, optimizer.param_groups[-1]["lr"])
-        if (step + 1) % every == 0 and step + 1 < steps:
-            checkpoint.save(step + 1)
+        done = step + 1
+        log.step(done, value, optimizer.param_groups[-1]["lr"])
+        if done % every == 0 and done < steps:
+            log.finite(done, value)  # nothing is saved that has diverged
+            checkpoint.save(done)
     log.close()
     accelerator.wait_for_everyone()
     return accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False).eval()

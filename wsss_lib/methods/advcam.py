@@ -103,8 +103,8 @@ def advcam(
         tag_BK: 1 where the photo has the class.
         scales: factors by which the photos are resized; the papers take (0.5, 1, 1.5, 2).
         settings: how to climb.
-        batch_pixels: that climb together at most, over pairs and mirror images, at the scale at hand; None: all pairs do.
-            It changes the memory and the time.
+        batch_pixels: pixels that climb together at most, of all pairs and their mirror images at the scale at hand; at least
+            one pair does, and with None all do. It changes memory and time, and not the maps.
 
     Returns:
         ``map_Phw`` in [0, 1], one for each pair, in the order of ``tag_BK.nonzero()``.
@@ -113,19 +113,22 @@ def advcam(
     fused_Phw = 0.0
     for scale in scales:
         image_PCHW = scaled(image_BCHW, scale)[photo_P]
+        pairs = pairs_together(image_PCHW, batch_pixels)
+        parts = zip(image_PCHW.split(pairs), class_P.split(pairs), tag_BK[photo_P].split(pairs))
         steps = settings.steps_at(scale)
-        together = len(photo_P) or 1
-        if batch_pixels is not None:
-            together = max(1, batch_pixels // (2 * image_PCHW.shape[-2] * image_PCHW.shape[-1]))
-        parts = zip(
-            image_PCHW.split(together), class_P.split(together), tag_BK[photo_P].split(together)
-        )
-        maps = [climb(classifier, *part, settings, steps=steps) for part in parts]
-        map_Phw = torch.cat(maps)
+        map_Phw = torch.cat([climb(classifier, *part, settings, steps=steps) for part in parts])
         if settings.compensate_half_steps:
             map_Phw = map_Phw * settings.steps / steps
         fused_Phw = fused_Phw + resize(map_Phw, map_size(image_BCHW))
     return max_normalised(fused_Phw)
+
+
+def pairs_together(image_PCHW: Tensor, batch_pixels: int | None) -> int:
+    """How many pairs may climb together, each with two views, within a budget of pixels: at least one."""
+    pairs = len(image_PCHW)
+    if batch_pixels is not None:
+        pairs = batch_pixels // (2 * image_PCHW.shape[-2] * image_PCHW.shape[-1])
+    return max(pairs, 1)
 
 
 def climb(
@@ -189,7 +192,7 @@ def climb_views(
             trace.append(Step(view_PVCHW.detach(), score_PK, seen_Phw, mask_Phw))
         if t == count:  # nobody looks at the photo behind the last map
             return total_Phw
-        if t == 1:
+        if t == 1:  # the same at every step
             lambda_P = regularization_in_mean_units(settings, classifier, class_P, map_Phw.shape)
         change_P = penalty(map_Phw, start_Phw, mask_Phw, settings.normalised_penalty)
         drive_PV = (sign_PK[:, None] * score_PVK).sum(dim=2)
@@ -205,9 +208,8 @@ def attribution(logit_PVKhw: Tensor, class_P: Tensor, view_weights: str) -> Tens
     Its channel weights are the class's own weights times the view's share of the positive cells, so
     it needs no backward pass: it is the CAM, each view weighted by that share.
     """
-    response_PVhw = logit_PVKhw[
-        torch.arange(len(class_P), device=class_P.device), :, class_P
-    ].relu()
+    pair_P = torch.arange(len(class_P), device=class_P.device)
+    response_PVhw = logit_PVKhw[pair_P, :, class_P].relu()
     weight_PV11 = torch.full_like(response_PVhw[:, :, :1, :1], 1 / response_PVhw.shape[1])
     if view_weights == "positive":
         positive_PV11 = (response_PVhw > 0).sum(dim=(2, 3), keepdim=True).to(response_PVhw.dtype)

@@ -138,7 +138,7 @@ def memory_is_said(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except torch.cuda.OutOfMemoryError as error:
         raise InputError(
             f"{name}: the memory of the device does not do: lower --{name}.batch-pixels, or while it learns raise "
             f"--{name}.training.accumulate. Everything finished is kept"
