@@ -30,7 +30,7 @@ from pathlib import Path
 import tyro
 from tqdm.auto import tqdm
 
-from wsss_lib.data import layout
+from wsss_lib.data import annotations, layout
 from wsss_lib.data.layout import BACKGROUND, InputError
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
@@ -188,7 +188,7 @@ def prepare(options: Folder) -> None:
             size = write_photo(file, aside / layout.PHOTOS / f"{id}.jpg")
             objects = [(tag, None) for tag in sorted(photos[file])]
             xml = aside / layout.ANNOTATIONS / f"{id}.xml"
-            layout.write_annotation(xml, id=id, size_HW=size, objects=objects)
+            annotations.write_annotation(xml, id=id, size_HW=size, objects=objects)
         for split, files in zip(("train", "val"), parts):
             layout.write_lines(aside / layout.SPLITS / f"{split}.txt", [ids[f] for f in files])
         layout.write_lines(aside / layout.LABELS, names)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from wsss_lib.data import layout
+from wsss_lib.data import annotations, layout
 
 NAMES = ["background", "apple", "leaf", "plum"]
 COLOURS = {"apple": (200, 40, 40), "leaf": (50, 160, 60), "plum": (70, 50, 170)}
@@ -37,7 +37,7 @@ def draw(root: Path, id: str, objects: list[str], number: int) -> None:
     Image.fromarray(image).save(root / layout.PHOTOS / f"{id}.jpg", quality=95, subsampling=0)
     layout.write_mask(root / layout.MASKS / f"{id}.png", mask)
     file = root / layout.ANNOTATIONS / f"{id}.xml"
-    layout.write_annotation(file, id=id, size_HW=(H, W), objects=boxes)
+    annotations.write_annotation(file, id=id, size_HW=(H, W), objects=boxes)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from PIL import Image
 from tests.small_runs import small_recipe
 from tests.test_house import ROOT
 from wsss_lib import cli
-from wsss_lib.data import files, layout
+from wsss_lib.data import annotations, files, layout
 from wsss_lib.data.layout import ANNOTATIONS, LABELS, MASKS, PHOTOS, SPLITS
 from wsss_lib.learning.backbones import backbone
 from wsss_lib.learning.storage import save_state
@@ -253,7 +253,7 @@ def test_an_unknown_class_name(wsss, small):
 
 def test_no_photo_with_a_tag(wsss, small):
     for file in (small / ANNOTATIONS).iterdir():
-        layout.write_annotation(file, id=file.stem, size_HW=(8, 8), objects=[])
+        annotations.write_annotation(file, id=file.stem, size_HW=(8, 8), objects=[])
     refused(wsss("run", "small", "--quiet"), "no photo")
 
 

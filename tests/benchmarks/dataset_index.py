@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from tests.test_house import ROOT
-from wsss_lib.data import layout
+from wsss_lib.data import annotations, layout
 from wsss_lib.data.index import read_index
 
 LENGTHS = (10_582, 82_081)  # train_aug of VOC, and train of COCO 2014
@@ -54,7 +54,7 @@ def draw(root: Path, length: int) -> None:
         )
         if number % LINKS == 0:
             Image.new("RGB", (4, 4), "grey").save(photo)
-            layout.write_annotation(xml, id="one", size_HW=(4, 4), objects=objects)
+            annotations.write_annotation(xml, id="one", size_HW=(4, 4), objects=objects)
             originals = photo, xml
         else:
             os.link(originals[0], photo)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from tests.test_house import ROOT
-from wsss_lib.data import layout
+from wsss_lib.data import annotations, layout
 
 LENGTHS = (10_582, 82_081)  # train_aug of VOC, and train of COCO 2014
 BAR = 8.0  # opened again, a list is that many times faster than when it was looked at first
@@ -58,7 +58,7 @@ def draw(root: Path, length: int) -> None:
         (root / layout.PHOTOS / f"{number}.jpg").write_bytes(pixels)
         xml = root / layout.ANNOTATIONS / f"{number}.xml"
         objects = [(names[1 + number % 3], (1, 1, 3, 3))]
-        layout.write_annotation(xml, id=str(number), size_HW=(4, 4), objects=objects)
+        annotations.write_annotation(xml, id=str(number), size_HW=(4, 4), objects=objects)
     layout.write_lines(root / layout.SPLITS / "train.txt", map(str, range(length)))
     layout.write_lines(root / layout.SPLITS / "val.txt", ["0", "1", "2"])
     layout.write_lines(root / layout.LABELS, names)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsss_lib.data import index, layout
+from wsss_lib.data import annotations, index, layout
 from wsss_lib.data.index import read_index, refuse_bad_masks, truth_fingerprint
 from wsss_lib.data.layout import ANNOTATIONS, LABELS, MASKS, PHOTOS, InputError
 from wsss_lib.data.photos import Photos
@@ -44,7 +44,7 @@ def test_it_holds_what_the_files_hold(own_root):
         for id, size, objects in zip(found.ids, found.sizes, found.objects):
             with Image.open(own_root / PHOTOS / f"{id}.jpg") as image:
                 assert size == (image.height, image.width)
-            assert objects == layout.objects(own_root, id)
+            assert objects == annotations.objects(own_root, id)
     assert len(set(found.digests)) == 8
 
 
@@ -145,7 +145,7 @@ def test_two_processes_may_make_it_at_once(own_root):
 def test_any_class_name_survives(own_root):
     name = "a;b, \"c\"\tü\n猫, 'd'"
     xml = own_root / ANNOTATIONS / "train_3.xml"
-    layout.write_annotation(
+    annotations.write_annotation(
         xml, id="x", size_HW=(9, 9), objects=[(name, None), ("d", (1, 2, 3, 4))]
     )
     for _ in range(2):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsss_lib.data import layout
+from wsss_lib.data import annotations, layout
 from wsss_lib.data.layout import InputError
 
 
@@ -19,14 +19,16 @@ def test_reading_gives_what_was_written(tiny_root):
     ids = layout.split_ids(tiny_root, "train")
     assert names == ["background", "apple", "leaf", "plum"]
     assert ids == [f"train_{i}" for i in range(8)]
-    tags = layout.tags(tiny_root, ids, [layout.objects(tiny_root, id) for id in ids], names)
+    tags = annotations.tags(
+        tiny_root, ids, [annotations.objects(tiny_root, id) for id in ids], names
+    )
     assert tags.dtype == bool and tags.shape == (8, 3)
     assert tags[3].tolist() == [True, True, False] and tags.sum() == 9
 
 
 def test_boxes_enclose_the_objects_of_the_mask(tiny_root):
     mask = np.asarray(Image.open(tiny_root / "SegmentationClass/train_3.png"))
-    boxes = layout.boxes(tiny_root, "train_3")
+    boxes = annotations.boxes(tiny_root, "train_3")
     assert [name for name, _ in boxes] == ["apple", "leaf"]
     for label, (_, (xmin, ymin, xmax, ymax)) in enumerate(boxes, start=1):
         y, x = np.nonzero(mask == label)
@@ -42,16 +44,16 @@ def test_real_voc_annotations_have_parts_fractions_and_objects_without_box(tmp_p
         "<object><name>dog</name></object></annotation>"
     )
     person = ("person", (1, 2, 20, 30))
-    assert layout.objects(tmp_path, "a") == [person, ("dog", None)]
-    assert layout.boxes(tmp_path, "a") == [person]
+    assert annotations.objects(tmp_path, "a") == [person, ("dog", None)]
+    assert annotations.boxes(tmp_path, "a") == [person]
 
 
 def test_a_name_with_markup_survives_the_annotation(tmp_path):
     (tmp_path / "Annotations").mkdir()
     objects = [("cup & <saucer>", (1, 2, 3, 4)), ("größe", None)]
     file = tmp_path / "Annotations/a.xml"
-    layout.write_annotation(file, id="a", size_HW=(10, 20), objects=objects)
-    assert layout.objects(tmp_path, "a") == objects
+    annotations.write_annotation(file, id="a", size_HW=(10, 20), objects=objects)
+    assert annotations.objects(tmp_path, "a") == objects
 
 
 def test_lists_may_have_blank_lines_carriage_returns_and_a_byte_order_mark(own_root):
@@ -142,7 +144,7 @@ def test_wrong_lists_and_annotations_are_named_with_a_remedy(own_root, what):
     with pytest.raises(InputError) as error:
         names = layout.class_names(own_root)
         ids = layout.split_ids(own_root, "train")
-        layout.tags(own_root, ids, [layout.objects(own_root, id) for id in ids], names)
+        annotations.tags(own_root, ids, [annotations.objects(own_root, id) for id in ids], names)
     sentence = str(error.value)
     assert str(file) in sentence and remedy in sentence
     assert sentence.endswith(".") and "\n" not in sentence
@@ -155,7 +157,7 @@ def test_a_box_that_is_none_is_named(tmp_path, box):
         f"<annotation><object><name>cat</name><bndbox>{box}</bndbox></object></annotation>"
     )
     with pytest.raises(InputError, match=r"a\.xml is not an annotation in VOC's format"):
-        layout.objects(tmp_path, "a")
+        annotations.objects(tmp_path, "a")
 
 
 def test_a_dataset_without_masks_may_have_any_number_of_classes(own_root):

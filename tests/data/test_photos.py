@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from wsss_lib.data import layout
+from wsss_lib.data import annotations, layout
 from wsss_lib.data import photos as data
 from wsss_lib.data.augmentation import Augmentation, paired_augmentation
 from wsss_lib.data.layout import InputError
@@ -87,7 +87,7 @@ def test_pseudo_masks_written_anew_are_read_anew(own_root):
 
 
 def test_subset_and_tagged_keep_the_order(own_root):
-    layout.write_annotation(
+    annotations.write_annotation(
         own_root / "Annotations/train_1.xml", id="x", size_HW=(9, 9), objects=[]
     )
     photos = Photos(own_root, "train")

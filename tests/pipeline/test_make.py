@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from tests.small_runs import figures, files, small_recipe
 from wsss_lib.data import layout
-from wsss_lib.data.layout import ANNOTATIONS, MASKS, PHOTOS, InputError, write_annotation
+from wsss_lib.data.annotations import write_annotation
+from wsss_lib.data.layout import ANNOTATIONS, MASKS, PHOTOS, InputError
 from wsss_lib.learning.backbones import backbone
 from wsss_lib.learning.storage import load_state
 from wsss_lib.methods.cam import Classifier

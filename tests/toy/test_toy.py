@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from wsss_lib import toy
-from wsss_lib.data import layout
+from wsss_lib.data import annotations, layout
 from wsss_lib.data.layout import VOID, InputError
 from wsss_lib.toy import NAMES, draw
 from wsss_lib.toy.auxiliary import CLASSES, COLOUR_DISTANCE, VIEWS, auxiliary_class, draw_auxiliary
@@ -222,7 +222,7 @@ def test_the_layout_is_complete_and_reads_back(tmp_path):
             assert mask.mode == "P" and (np.asarray(mask) == scene.mask).all()
             photo = np.asarray(layout.read_photo(root / layout.PHOTOS / f"{id}.jpg")).astype(float)
             assert np.abs(photo - scene.image).mean() < 4
-            assert layout.boxes(root, id) == list(scene.boxes)
+            assert annotations.boxes(root, id) == list(scene.boxes)
             assert (toy.redraw(root, id).part == scene.part).all()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["toy"]
 
@@ -254,7 +254,7 @@ def test_an_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(layout, "write_annotation", fail)
+    monkeypatch.setattr(annotations, "write_annotation", fail)
     with pytest.raises(OSError, match="No space"):
         toy.write(tmp_path / "toy", **SMALL)
     assert list(tmp_path.iterdir()) == []

@@ -24,9 +24,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
-from wsss_lib.data import layout
+from wsss_lib.data import annotations, layout
+from wsss_lib.data.annotations import Box
 from wsss_lib.data.files import atomic
-from wsss_lib.data.layout import ANNOTATIONS, MASKS, PHOTOS, VOID, Box
+from wsss_lib.data.layout import ANNOTATIONS, MASKS, PHOTOS, VOID
 
 COLUMNS = "id height width digest objects photo annotation mask mask_of".split()
 OURS = b"id,height,width,digest,"  # a table that begins otherwise is somebody else's
@@ -43,7 +44,7 @@ class Index:
         ids: of the photos.
         sizes: height and width in pixels, turned as EXIF says.
         digests: of the bytes of each photo.
-        objects: name, and box where known, of each object; see `wsss_lib.data.layout.objects`.
+        objects: name, and box where known, of each object; see `wsss_lib.data.annotations.objects`.
     """
 
     ids: list[str]
@@ -184,7 +185,7 @@ def look(root: Path, id: str) -> Row:
     photo, annotation = root / PHOTOS / f"{id}.jpg", root / ANNOTATIONS / f"{id}.xml"
     dates = stamp(photo), stamp(annotation)
     width, height = layout.read_photo(photo).size
-    return Row(id, (height, width), digest(photo), layout.objects(root, id), *dates, "", None)
+    return Row(id, (height, width), digest(photo), annotations.objects(root, id), *dates, "", None)
 
 
 def look_at_mask(root: Path, row: Row) -> Row:

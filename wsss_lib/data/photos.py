@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from wsss_lib.data import layout
+from wsss_lib.data import annotations, layout
 from wsss_lib.data.index import read_index
 from wsss_lib.data.layout import VOID, class_names
 
@@ -64,7 +64,7 @@ class Photos(Dataset):
         index = read_index(root, split, progress)
         self.ids, self.sizes, self._digests = index.ids, index.sizes, index.digests
         self.tags_NK = torch.from_numpy(
-            layout.tags(self.root, index.ids, index.objects, self.names)
+            annotations.tags(self.root, index.ids, index.objects, self.names)
         )
         self._kept: dict[Path, Tensor] | None = None
         if sum(3 * height * width for height, width in self.sizes) <= KEEP_BYTES:

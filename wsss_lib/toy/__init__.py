@@ -20,7 +20,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm.auto import tqdm
 
-from wsss_lib.data import layout
+from wsss_lib.data import annotations, layout
 from wsss_lib.data.layout import VOID, InputError
 from wsss_lib.toy.scene import NAMES, SPLITS, STANDARD_SIZE, Scene, draw
 
@@ -133,7 +133,7 @@ def _write_files(root: Path, options: dict, progress: bool) -> None:
             Image.fromarray(scene.image).save(photo, quality=95, subsampling=0)  # 4:4:4
             layout.write_mask(root / layout.MASKS / f"{id}.png", scene.mask)
             annotation = root / layout.ANNOTATIONS / f"{id}.xml"
-            layout.write_annotation(
+            annotations.write_annotation(
                 annotation, id=id, size_HW=scene.mask.shape, objects=scene.boxes
             )
             bar.update()
