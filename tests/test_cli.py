@@ -2,11 +2,7 @@
 
 import errno
 import json
-import os
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +10,6 @@ import pytest
 from PIL import Image
 
 from tests.small_runs import small_recipe
-from tests.test_house import ROOT
 from wsss_lib import cli
 from wsss_lib.data import annotations, files, layout
 from wsss_lib.data.layout import ANNOTATIONS, LABELS, MASKS, PHOTOS, SPLITS
@@ -80,22 +75,6 @@ def test_a_stage_runs_only_what_it_needs(wsss, small, tmp_path):
     assert done == ["cam", "classifier"]
 
 
-def test_two_processes_make_one_run(tmp_path):
-    """Each photo is taken care of by one of them; also on a machine without a GPU."""
-    command = "--nproc-per-node 2 -m wsss_lib cam toy-quick --name two --quiet".split()
-    settings = "--data.draw-photos 8 4 2 --classifier.training.epochs 1".split()
-    subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", *command, *settings],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=True,
-    )
-    run = tmp_path / "runs/two"
-    origin = json.loads((run / "provenance.json").read_text())
-    assert origin["processes"] == 2 and "continued" not in origin
-    assert len(list((run / "maps/cam").iterdir())) == 8
-
-
 def test_any_field_of_the_recipe_can_be_given(wsss, small, tmp_path):
     code, *_ = wsss(
         "advcam", "small", "--quiet", "--advcam.steps", 1, "--seeds.source", "cam",
@@ -105,6 +84,21 @@ def test_any_field_of_the_recipe_can_be_given(wsss, small, tmp_path):
     assert code == 0
     assert recipe["advcam"]["steps"] == 1 and recipe["seeds"]["source"] == "cam"
     assert recipe["amn"]["condition_stage"] is None and recipe["cam"]["scales"] == [1.0, 0.5]
+
+
+def test_a_setting_that_is_true_or_false(wsss, small, tmp_path):
+    code, *_ = wsss("classifier", "small", "--quiet", "--supervised.wanted", False)
+    assert code == 0
+    recipe = json.loads((tmp_path / "runs/small/recipe.json").read_text())
+    assert recipe["supervised"]["wanted"] is False
+
+
+def test_a_dry_run_makes_nothing(wsss, small, tmp_path):
+    code, output, _ = wsss("seeds", "small", "--dry-run")
+    assert code == 0 and not (tmp_path / "runs").exists()
+    assert [line.split()[0] for line in output.splitlines() if "will be made" in line] == [
+        "classifier", "advcam", "seeds",
+    ]  # fmt: skip
 
 
 def test_maps_and_masks_can_be_evaluated(wsss, small):
@@ -141,32 +135,27 @@ def test_help_teaches(wsss):
     for arguments in ((), ("--help",), ("run",), ("run", "--help")):
         code, output, _ = wsss(*arguments)
         assert code == 0 and all(name in output for name in RECIPES), arguments
+    code, output, _ = wsss("cam")
+    assert code == 0 and "wsss STAGE RECIPE" in output
     code, output, _ = wsss("run", "voc12", "--help")
     assert code == 0 and "--advcam.step-size" in output and "4.6 grey levels" in output
 
 
-def test_help_waits_for_nothing():
-    """PyTorch takes seconds to import, and nobody needs it to read a text."""
-    code = "import sys; from wsss_lib import cli; cli.main(['--help']); sys.exit('torch' in sys.modules)"
-    start = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0 and "wsss run RECIPE" in done.stdout
-    assert time.monotonic() - start < 1
+def test_of_several_processes_the_main_one_speaks(wsss, small, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    assert wsss("run", "toi") == (2, "", "")
+    assert wsss("run") == (0, "", "")
+    assert wsss("run", "small", "--advcam.stepz", 3) == (2, "", "")
+    assert wsss("run", "small", "--weights", "nowhere.pth") == (2, "", "")
 
 
-def test_help_names_every_recipe_with_its_own_words():
-    for name, make in RECIPES.items():
-        if name != "small":
-            assert f"  {name:10} {make.__doc__.splitlines()[0]}" in cli.HELP
-
-
-@pytest.mark.parametrize("arguments", ["--help", "run --help", "evaluate --help"])
-def test_a_reader_who_has_seen_enough_is_no_error(arguments):
-    command = f"{sys.executable} -m wsss_lib {arguments} | head -n 1"
-    done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.stdout and not done.stderr and done.returncode == 0
+def test_what_a_process_meets_alone_it_says(wsss, small, monkeypatch):
+    """The others know nothing of a file that only its own share of a stage reads."""
+    monkeypatch.setenv("RANK", "1")
+    assert wsss("cam", "small", "--quiet")[0] == 0
+    weights = Path("runs/small/checkpoints/classifier.safetensors")
+    weights.write_bytes(weights.read_bytes()[:100])
+    refused(wsss("advcam", "small", "--quiet"), "classifier counts as not done")
 
 
 def test_unknown_words_are_answered_with_the_known_ones(wsss, small):

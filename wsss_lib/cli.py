@@ -5,10 +5,12 @@ Nothing here imports PyTorch until a command needs it, so that help and a mistyp
 
 from __future__ import annotations
 
+import ast
 import difflib
 import json
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
@@ -34,17 +36,14 @@ HELP = """wsss: weakly supervised semantic segmentation, from image tags to pixe
   wsss bench               measure the speed of the slow parts on this machine
 
 Recipes:
-  toy        The embedded dataset: every stage in minutes on two CPU cores.
-  toy-quick  The toy recipe on few, small photos and for few steps: a rehearsal of under a minute.
-  voc12      PASCAL VOC 2012 as in the papers: ResNet-50, then DeepLabV2-ResNet-101, on a GPU.
-  photos     Your own tagged photos: MobileNetV2, sizes that a laptop bears, no truth needed.
+{recipes}
 
 Any setting of a recipe can be changed; `wsss run RECIPE --help` lists them with their meaning:
 
   wsss run toy --name slow-climb --advcam.steps 27 --advcam.step-size 0.04
-  wsss run photos --data.root my-photos --name cats
-  wsss run voc12 --data.root data/VOC2012 --seeds.source cam
-  wsss advcam voc12 --advcam.threshold 0.22
+  wsss run photos --data.root my-photos --name cats --advcam.seed-thresholds 0.5 0.2 --again
+  wsss run voc12 --name from-cam --seeds.source cam --segmenter.source cam_masks --reuse runs/voc12
+  wsss run voc12 --supervised.wanted False
 
 A run lives in runs/NAME. Stopped and started again with the same command it goes on where it was.
 What was made with other settings or other photos is never removed unasked: give another --name, where
@@ -92,42 +91,93 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; exits with 2, and one sentence, where the input cannot be used."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        try:
+            guarded(arguments)
+        finally:
+            if sys.stdout is not None:  # as when a notebook wants to hear nothing
+                sys.stdout.flush()  # here a closed pipe can be answered, and not when Python ends
+    except BrokenPipeError:
+        leave_quietly()
+
+
+def guarded(arguments: list[str]) -> None:
+    """Runs one command, and says in one sentence why it cannot."""
+    try:
         command(arguments)
-        sys.stdout.flush()
     except InputError as error:
-        sys.exit(fail(str(error)))
-    except KeyboardInterrupt:
-        sys.exit(fail("stopped; the same command goes on from here", code=130))
-    except BrokenPipeError:  # whoever reads the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        fail(error, str(error))
+    except KeyboardInterrupt as stop:
+        fail(stop, "stopped; the same command goes on from here", code=130)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        sys.exit(fail(f"{place}{error.strerror or error}"))
+        fail(error, f"{place}{error.strerror or error}")
 
 
-def fail(sentence: str, code: int = 2) -> int:
-    """Says what is wrong, once where several processes find it, and returns the exit code."""
-    if int(os.environ.get("RANK", "0")) == 0:
+def fail(error: BaseException, sentence: str, code: int = 2) -> None:
+    """Exits, and says what is wrong: once, where several processes find it."""
+    if is_main() or met_alone(error):
         print(f"wsss: {sentence}", file=sys.stderr)
-    return code
+    sys.exit(code)
+
+
+def is_main() -> bool:
+    """`wsss_lib.pipeline.ranks.is_main`, before processes have joined, and without PyTorch."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def met_alone(error: BaseException) -> bool:
+    """Whether it stopped a process in its own share of a stage, which the main process knows nothing of."""
+    names = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
+    own_share = {"make_stage", "damage_is_said", "try_largest"} & names
+    return isinstance(error, Exception) and bool(own_share) and "decided_by_main" not in names
+
+
+def leave_quietly() -> None:
+    """Ends as any tool behind whose output a pipe was closed; what is still to be said goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        os.dup2(nowhere, stream.fileno())
+    sys.exit(128 + 13)  # what a shell says of a process that SIGPIPE has ended
 
 
 def command(arguments: list[str]) -> None:
     """Runs the command in the first word."""
-    if not arguments or arguments[0] in ASKS_FOR_HELP:
-        print(HELP)
-        return
-    word, rest = arguments[0], arguments[1:]
+    word, *rest = arguments or ["help"]
     alone = {"evaluate": evaluate, "report": report, "bench": bench}
     if word in alone:
         alone[word](rest)
-    elif word == "run" and (not rest or rest[0] in ASKS_FOR_HELP):
-        print(HELP)
-    elif not rest:
-        known(word, COMMANDS, "command")
-    else:
-        run(word, rest)
+        return
+    recipes, stages = vocabulary()
+    if word not in ASKS_FOR_HELP:
+        known(word, [*COMMANDS, *stages], "command")
+        if rest and rest[0] not in ASKS_FOR_HELP:
+            known(rest[0], list(recipes), "recipe")
+            run(word, *rest)
+            return
+    if is_main():
+        lines = (f"  {name:10} {about}" for name, about in recipes.items())
+        print(HELP.format(recipes="\n".join(lines)))
+
+
+def vocabulary() -> tuple[dict[str, str], list[str]]:
+    """The recipes, with a line about each, and the stages of all of them.
+
+    They are read from the source, since importing it takes seconds; where it is imported, recipes may have been added.
+    """
+    if "wsss_lib.recipes" in sys.modules:
+        made = sys.modules["wsss_lib.recipes"].RECIPES
+        stages = dict.fromkeys(name for make in made.values() for name in make().stages)
+        about = {name: (make.__doc__ or "").partition("\n")[0] for name, make in made.items()}
+        return about, list(stages)
+    tree = ast.parse(Path(__file__).with_name("recipes.py").read_text(encoding="utf-8"))
+    fields = [node for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)]
+    stages = [each.target.id for each in fields if ast.unparse(each.annotation).endswith("Stage")]
+    docs = {node.name: ast.get_docstring(node) for node in tree.body if hasattr(node, "name")}
+    (made,) = (node.value for node in tree.body if isinstance(node, ast.Assign))
+    makers = {key.value: value.id for key, value in zip(made.keys, made.values)}
+    return {name: docs[maker].partition("\n")[0] for name, maker in makers.items()}, stages
 
 
 def known(word: str, words: Sequence[str], kind: str) -> str:
@@ -143,23 +193,22 @@ def known(word: str, words: Sequence[str], kind: str) -> str:
     raise InputError(f"there is no {kind} {word!r}{guess} There are: {', '.join(words)}")
 
 
-def run(word: str, arguments: list[str]) -> None:
+def run(word: str, name: str, *arguments: str) -> None:
     """``wsss run RECIPE`` and ``wsss STAGE RECIPE``."""
     from wsss_lib.pipeline import ranks
     from wsss_lib.pipeline.make import run_stages
     from wsss_lib.recipes import RECIPES
 
-    stages = {name: list(make().stages) for name, make in RECIPES.items()}
-    known(word, [*COMMANDS, *dict.fromkeys(sum(stages.values(), []))], "command")
-    name = known(arguments[0], list(RECIPES), "recipe")
     recipe = RECIPES[name]()
-    targets = recipe.in_order(list(recipe.stages) if word == "run" else [word])
-    job = asked(word, name, recipe, RECIPES[name].__doc__, arguments[1:])
-    ranks.join()
+    stages = list(recipe.stages)
+    targets = stages if word == "run" else [known(word, stages, f"stage of {name}")]
+    job = asked(word, name, recipe, RECIPES[name].__doc__, arguments)
     if job.dry_run:
-        from wsss_lib.pipeline.estimate import dry_run
+        from wsss_lib.pipeline.outlook import dry_run
 
-        print(dry_run(job.recipe, job.runs / job.name, targets, job.reuse))
+        text = dry_run(job.recipe, job.runs / job.name, targets, job.reuse, job.again)
+        if ranks.is_main():
+            print(text)
         return
     done = run_stages(
         job.recipe,
@@ -174,18 +223,18 @@ def run(word: str, arguments: list[str]) -> None:
         print(f"report: {done.folder / 'report.html'}")
 
 
-def asked(word: str, name: str, recipe: Recipe, meaning: str, arguments: list[str]) -> Job:
+def asked(word: str, name: str, recipe: Recipe, meaning: str, arguments: Sequence[str]) -> Job:
     """The run that is asked for: every setting of the recipe is an option."""
-    kind = make_dataclass(
-        "Run",
-        [("recipe", Annotated[type(recipe), tyro.conf.arg(name="")])],
-        bases=(Job,),
-        frozen=True,
-        kw_only=True,
-    )
+    options = Annotated[type(recipe), tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
+    kind = make_dataclass("Run", [("recipe", options)], bases=(Job,), frozen=True, kw_only=True)
     default = kind(name=name, recipe=recipe)
-    prog = f"wsss {word} {name}"
-    return tyro.cli(kind, default=default, args=arguments, prog=prog, description=meaning)
+    return parsed(kind, arguments, f"{word} {name}", default=default, description=meaning)
+
+
+def parsed(kind: type, arguments: Sequence[str], words: str, **more) -> object:
+    """What options ask for; one process says what is wrong with them."""
+    options = {"args": arguments, "config": (tyro.conf.FlagCreatePairsOff,), **more}
+    return tyro.cli(kind, prog=f"wsss {words}", console_outputs=is_main(), **options)
 
 
 def summary(run: Run) -> str:
@@ -202,45 +251,49 @@ def summary(run: Run) -> str:
 
 def evaluate(arguments: list[str]) -> None:
     """``wsss evaluate FOLDER``."""
+    asked = parsed(Evaluation, arguments, "evaluate")
     from wsss_lib.data.photos import Photos
+    from wsss_lib.pipeline import ranks
     from wsss_lib.pipeline.evaluation import describe_sweep, measure_masks, sweep_maps, with_truth
 
-    asked = tyro.cli(Evaluation, args=arguments, prog="wsss evaluate")
+    ranks.join()
     photos = with_truth(Photos(asked.data, asked.split))
     if photos is None:
         raise InputError(f"{asked.data} has no true masks for the split {asked.split}")
+    say = print if ranks.is_main() else lambda line: None
     there = {file.suffix for file in asked.folder.glob("*.*")}
     if ".npz" in there:
         sweep = sweep_maps(asked.folder, photos.tagged())
         threshold = sweep.best()[0] if asked.threshold is None else asked.threshold
         figures = describe_sweep(sweep, threshold, photos.names)
-        print(
-            f"best mIoU {100 * figures['miou_best']:.2f} at threshold {figures['threshold_best']:.3f}"
-        )
+        best, at = 100 * figures["miou_best"], figures["threshold_best"]
+        say(f"best mIoU {best:.2f} at threshold {at:.3f}")
         if asked.threshold is not None:
-            print(f"mIoU {100 * figures['miou']:.2f} at threshold {asked.threshold}")
+            say(f"mIoU {100 * figures['miou']:.2f} at threshold {asked.threshold}")
     elif ".png" in there:
         figures = measure_masks(asked.folder, photos)
-        print(
-            f"mIoU {100 * figures['miou']:.2f}, unsure {100 * figures['unsure']:.1f} % of the pixels"
-        )
+        miou, unsure = 100 * figures["miou"], 100 * figures["unsure"]
+        say(f"mIoU {miou:.2f}, unsure {unsure:.1f} % of the pixels")
     else:
         raise InputError(f"{asked.folder} holds neither maps (.npz) nor masks (.png)")
     for name, value in figures["iou"].items():
-        print(f"  {name:20} {100 * value:6.2f}")
+        say(f"  {name:20} {100 * value:6.2f}")
 
 
 def report(arguments: list[str]) -> None:
     """``wsss report FOLDER``."""
-    from wsss_lib.pipeline.report import write_report
-
     if len(arguments) != 1 or arguments[0].startswith("-"):
         raise InputError("give the folder of one run: wsss report runs/toy")
-    print(f"report: {write_report(arguments[0])}")
+    from wsss_lib.pipeline.report import write_report
+
+    if is_main():
+        print(f"report: {write_report(arguments[0])}")
 
 
 def bench(arguments: list[str]) -> None:
     """``wsss bench``."""
     from wsss_lib.pipeline.bench import Bench, measure
 
-    print(json.dumps(measure(tyro.cli(Bench, args=arguments, prog="wsss bench")), indent=1))
+    rows = measure(parsed(Bench, arguments, "bench"))
+    if is_main():
+        print(json.dumps(rows, indent=1))

@@ -1,6 +1,8 @@
 """Pictures and figures: the right colours, on any ground, for everybody."""
 
+import html
 import itertools
+import re
 import subprocess
 import sys
 
@@ -172,6 +174,59 @@ def test_threshold_curves_takes_the_lines_of_the_stages_also_from_json():
     ]
     assert plots.svg(figures[0]) == plots.svg(figures[1])
     assert figures[0].axes[0].get_lines()[0].get_color() == "#e06c1c"
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        None,
+        5,
+        "#e06c1c",
+        ["#e06c1c"],
+        ["no colour", "solid"],
+        [5, "solid"],
+        ["#e06c1c", "zigzag"],
+        ["#e06c1c", None],
+        ["#e06c1c", [0, [0, 0]]],
+        ["#e06c1c", [0, ["a", 1]]],
+        ["#e06c1c", [float("nan"), [1, 1]]],
+    ],
+)
+def test_what_is_no_line_is_as_if_there_were_none(look):
+    assert plots.as_line(look) is None
+    curve = [(0, 0.1), (1, 0.2)]
+    figure = plots.threshold_curves({"mine": curve}, lines={"mine": look})
+    assert plots.svg(figure) == plots.svg(plots.threshold_curves({"mine": curve}))
+
+
+def test_a_curve_without_a_line_is_like_no_other():
+    curve = [(0, 0.1), (1, 0.2)]
+    lines = {stage.title: stage.line for stage in toy().stages.values() if stage.line}
+    names = [*(f"mine {number}" for number in range(20)), *lines]
+    figure = plots.threshold_curves({name: curve for name in names}, lines=lines)
+    drawn = re.findall(
+        r'clip-path="url[^"]*" style="([^"]*stroke: (#\w+)[^"]*)"', plots.svg(figure)
+    )
+    looks = [(colour, style) for style, colour in drawn]
+    assert len(set(looks)) == len(names) == 23
+    taken = {colour for colour, _ in lines.values()}
+    assert not taken & {colour for colour, _ in looks[:2]}  # as long as there are other colours
+
+
+@pytest.mark.parametrize("name", ["5 $ or $6", "$\\frac", "_hidden", "<b>&"])
+def test_a_name_is_written_as_it_is(name):
+    text = plots.svg(plots.threshold_curves({name: [(0, 0.1), (1, 0.2)]}))
+    assert re.search(rf"> ?{re.escape(html.escape(name, quote=False))}</text>", text)
+
+
+def test_long_names_leave_room_for_the_curves():
+    names = [f"{number} a rather long name" for number in range(4)]
+    figure = plots.threshold_curves({name: [(0, 0.1), (1, 0.2)] for name in names})
+    figure.draw_without_rendering()
+    ax = figure.axes[0]
+    assert ax.get_position().width > 0.8
+    legend = ax.get_legend().get_window_extent()
+    assert legend.x1 < figure.bbox.x1 and legend.y1 < figure.bbox.y1
 
 
 def test_threshold_curves_draws_into_given_axes():

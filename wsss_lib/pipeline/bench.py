@@ -1,7 +1,8 @@
-"""How fast this machine is at the three things that take the time of a full-scale run."""
+"""How fast this machine is at what takes the time of a full-scale run, done as the stages do it."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,26 +14,31 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from wsss_lib.learning.backbones import backbone, fold_norms
 from wsss_lib.learning.training import Training, fit
-from wsss_lib.methods.advcam import Climbing, climb
+from wsss_lib.methods.advcam import Climbing, advcam
 from wsss_lib.methods.amn import AMN, per_pixel_loss
-from wsss_lib.methods.cam import Classifier
+from wsss_lib.methods.cam import Classifier, cam
 from wsss_lib.methods.deeplab import DeepLabV2, segmentation_loss
 
 CLASSES = 20
 STEPS = 6
 TRAINING_STEPS = 3
+VIEWS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """Climbing (ResNet-50), training of AMN (ResNet-50) and of DeepLabV2 (ResNet-101), random weights."""
+    """CAM and AdvCAM (ResNet-50), training of AMN (ResNet-50) and of DeepLabV2 (ResNet-101), random weights."""
 
     size: tuple[int, int] = (375, 500)
-    """Height and width of the photos to climb, in pixels."""
+    """Height and width of the photos to look at and to climb, in pixels."""
     batch_sizes: tuple[int, ...] = (1, 4)
-    """Pairs that climb together; each is measured. On a GPU try 1 4 16 64."""
-    precisions: tuple[Literal["fp32", "tf32", "bf16"], ...] = ("fp32",)
-    """Each is measured; tf32 and bf16 are for GPUs."""
+    """Pairs that climb together at scale 1; each is measured. On a GPU try 1 4 16 64. At other scales as many pixels
+    climb together, as ``--advcam.batch-pixels`` has it."""
+    scales: tuple[float, ...] = (1.0, 2.0)
+    """Scales at which they climb; each is measured. AdvCAM spends most of its time at scale 2."""
+    precisions: tuple[Literal["fp32", "ieee", "tf32", "bf16"], ...] = ("fp32",)
+    """Each is measured. fp32: as PyTorch comes, and as a run has it: a GPU's convolutions in TF32, its matrix products not.
+    ieee: neither. tf32: both. bf16: mixed precision."""
     crop: int = 321
     """Side of the crops to train on, in pixels. (AMN: 512; DeepLab: 321.)"""
     train_batch: int = 2
@@ -51,15 +57,34 @@ def measure(asked: Bench) -> dict:
     )
     rows = {"device": f"{device.type}: {name}", "torch": torch.__version__}
     for precision in asked.precisions:
-        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-        torch.backends.cudnn.allow_tf32 = precision == "tf32"
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with rounding(precision):
             rows[precision] = {
-                "advcam": [climbing(asked, batch, device) for batch in asked.batch_sizes],
+                "cam": looking(asked, precision, device),
+                "advcam": [climbing(asked, precision, device, *each) for each in piles(asked)],
                 "amn": training(asked, *amn(), precision),
                 "deeplab": training(asked, *deeplab(), precision),
             }
     return rows
+
+
+@contextlib.contextmanager
+def rounding(precision: str) -> Iterator[None]:
+    """TF32 on a GPU as a precision has it; fp32 and bf16 leave it as it is."""
+    parts = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [part.allow_tf32 for part in parts]
+    for part, was in zip(parts, before):
+        part.allow_tf32 = {"ieee": False, "tf32": True}.get(precision, was)
+    try:
+        yield
+    finally:
+        for part, was in zip(parts, before):
+            part.allow_tf32 = was
+
+
+def piles(asked: Bench) -> list[tuple[float, int]]:
+    """Scales, and how many pairs climb together at each: as many pixels as at scale 1, but at least one pair."""
+    pairs = {(s, max(1, int(count / s**2))) for s in asked.scales for count in asked.batch_sizes}
+    return sorted(pairs)
 
 
 def fastest(function: Callable[[], object], repeats: int, device: torch.device) -> float:
@@ -74,24 +99,54 @@ def fastest(function: Callable[[], object], repeats: int, device: torch.device) 
     return min(times[1:])
 
 
-def climbing(asked: Bench, batch: int, device: torch.device) -> dict:
+def rates(function: Callable[[], object], asked: Bench, precision: str, device) -> tuple:
+    """Seconds of a function, and its operations a second; in bf16 as a stage does it."""
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with FlopCounterMode(display=False) as counter:
+            function()
+        seconds = fastest(function, asked.repeats, device)
+    return seconds, round(counter.get_total_flops() / seconds / 1e12, 3)
+
+
+def classifier(device: torch.device) -> Classifier:
+    """A classifier as the stages look with it."""
+    model = Classifier(backbone("resnet50", output_stride=16, frozen_norm=True), CLASSES)
+    return model.to(device, memory_format=torch.channels_last).eval()
+
+
+def photos(asked: Bench, count: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """``image_BCHW`` of noise, and ``tag_BK`` with one tag each."""
+    classes = torch.arange(count, device=device) % CLASSES
+    tag_BK = nn.functional.one_hot(classes, CLASSES).float()
+    return torch.randn(count, 3, *asked.size, device=device), tag_BK
+
+
+def looking(asked: Bench, precision: str, device: torch.device) -> dict:
+    """Photos a second of CAM at scale 1, each with its mirror image, in the largest batch."""
+    count = max(asked.batch_sizes)
+    model, (image_BCHW, tag_BK) = classifier(device), photos(asked, count, device)
+    seconds, tflops = rates(lambda: cam(model, image_BCHW, tag_BK), asked, precision, device)
+    rate = round(count / seconds, 2)
+    return {"batch": count, "images_per_s": rate, "tflops": tflops, **memory(device)}
+
+
+def climbing(asked: Bench, precision: str, device: torch.device, scale: float, pairs: int) -> dict:
     """Steps a second and arithmetic rate of AdvCAM, each step on a photo and its mirror image."""
-    net = backbone("resnet50", output_stride=16, frozen_norm=True)
-    model = fold_norms(Classifier(net, CLASSES).to(device).eval())
-    image = torch.randn(batch, 3, *asked.size, device=device)
-    classes = torch.arange(batch, device=device) % CLASSES
-    tags = nn.functional.one_hot(classes, CLASSES).float()
+    model = fold_norms(classifier(device))
+    image_BCHW, tag_BK = photos(asked, pairs, device)
+    settings = Climbing(steps=STEPS, half_steps_below_one=False)
 
     def climbs() -> None:
-        climb(model, image, classes, tags, Climbing(steps=STEPS))
+        advcam(model, image_BCHW, tag_BK, (scale,), settings)
 
-    with FlopCounterMode(display=False) as counter:
-        climbs()
-    seconds = fastest(climbs, asked.repeats, device)
+    seconds, tflops = rates(climbs, asked, precision, device)
+    height, width = (round(scale * side) for side in asked.size)
     return {
-        "pairs": batch,
-        "pair_steps_per_s": round(batch * STEPS / seconds, 2),
-        "tflops": round(counter.get_total_flops() / seconds / 1e12, 3),
+        "scale": scale,
+        "pairs": pairs,
+        "pixels": VIEWS * pairs * height * width,
+        "pair_steps_per_s": round(pairs * STEPS / seconds, 2),
+        "tflops": tflops,
         **memory(device),
     }
 
@@ -119,14 +174,14 @@ def deeplab() -> tuple[nn.Module, Callable]:
 
 
 class Crops(Dataset):
-    """Random crops, drawn once, so that the network is measured and not the disk."""
+    """Random crops in bytes, as the loader hands them over, drawn once: the network is measured and not the disk."""
 
     def __init__(self, count: int, side: int):
         self.count = count
         self.item = {
-            "image": torch.randn(3, side, side),
+            "image": torch.randint(0, 256, (3, side, side), dtype=torch.uint8),
             "tags": torch.ones(CLASSES),
-            "mask": torch.randint(0, CLASSES + 1, (side, side)),
+            "mask": torch.randint(0, CLASSES + 1, (side, side), dtype=torch.uint8),
         }
 
     def __len__(self) -> int:

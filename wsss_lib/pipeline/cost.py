@@ -1,36 +1,109 @@
-"""What stages cost, in units that a machine can be timed at; see `wsss_lib.pipeline.estimate`."""
+"""What a function costs, counted on tensors that have a shape and no values: nothing is read, nothing computed.
+
+PyTorch runs the package's own functions on its device ``meta``. The additions and multiplications of their convolutions and
+matrix products are counted by its own counter, the bytes that are held at the same time by a `Ledger`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from wsss_lib.data.batches import same_size_batches
 from wsss_lib.data.photos import Photos
+from wsss_lib.pipeline.kinds import Kind
+from wsss_lib.pipeline.work import Batch, Work
+
+Size = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a stage takes, in units that a machine can be timed at.
+class Imagined(Work):
+    """Work on tensors that have a shape and no values: nothing is read, nothing computed."""
 
-    Attributes:
-        passes: pixels that go forward through its network. A backward pass counts as one or two more forward passes: one
-            towards the photo, another one towards the weights.
-        refined: pixels that the CRF refines, times the labels that each may have.
-    """
+    device = torch.device("meta")
 
-    passes: float = 0.0
-    refined: float = 0.0
+    def autocast(self, precision: str) -> contextlib.AbstractContextManager:
+        """Precision does not change the count."""
+        return contextlib.nullcontext()
 
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(self.passes + other.passes, self.refined + other.refined)
+    def batches(
+        self,
+        photos: Photos,
+        makes: Sequence[Kind] = (),
+        *,
+        pixels: int,
+        views: int = 1,
+        scale: float = 1.0,
+        costs: Sequence[int] | None = None,
+    ) -> Iterator[Batch]:
+        """Those of `Work.batches`, whether or not they are there; a photo that counts twice is two photos."""
+        costs = [1] * len(photos) if costs is None else costs
+        each = [views * scale**2 * h * w * n for (h, w), n in zip(photos.sizes, costs)]
+        for batch in same_size_batches(photos.sizes, each, pixels):
+            yield pile(self, sum(costs[i] for i in batch), photos.sizes[batch[0]])
 
 
-def pixels_of(photos: Photos, times: Sequence[float] | None = None) -> float:
-    """All pixels of some photos, each photo counted so many times."""
-    areas = [height * width for height, width in photos.sizes]
-    return sum(areas) if times is None else sum(a * n for a, n in zip(areas, times, strict=True))
+class Ledger(TorchDispatchMode):
+    """Notes how many bytes tensors hold at the same time, but for those that were there before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = self.most = 0
+        self.alive: set[int] = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        """Runs an operation, and notes what it has made."""
+        if function is torch.ops.aten.nonzero.default:  # of tags: how many is a value
+            rows, dims = len(args[0]), args[0].dim()
+            made = torch.empty(rows, dims, dtype=torch.int64, device="meta")
+        else:
+            made = function(*args, **(kwargs or {}))
+        for each in tree_leaves(made):
+            if isinstance(each, Tensor):
+                self.note(each.untyped_storage())
+        return made
+
+    def note(self, storage: torch.UntypedStorage) -> None:
+        """Notes a piece of memory until it is given back."""
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self.alive:
+            self.alive.add(key)
+            self.bytes += size
+            self.most = max(self.most, self.bytes)
+            weakref.finalize(storage, self.forget, key, size)
+
+    def forget(self, key: int, size: int) -> None:
+        """Takes it out again."""
+        self.alive.discard(key)
+        self.bytes -= size
 
 
-def labels_of(photos: Photos) -> list[int]:
-    """How many labels a pixel of each photo may have: the background and its tags."""
-    return (1 + photos.tags_NK.sum(dim=1)).tolist()
+def counted(function: Callable[[], object]) -> tuple[float, float]:
+    """Operations of a function on tensors without values, and the most bytes that it holds at once."""
+    with FlopCounterMode(display=False) as counter, Ledger() as ledger:
+        function()
+    return float(counter.get_total_flops()), float(ledger.most)
+
+
+def pile(work: Work, count: int, size: Size) -> Batch:
+    """Photos of noise, each with one tag."""
+    classes = work.photos("train").num_classes
+    tag_BK = F.one_hot(torch.arange(count) % classes, classes).float().to(work.device)
+    image_BCHW = torch.randn(count, 3, *size, device=work.device)
+    return Batch([""] * count, image_BCHW, tag_BK)
+
+
+def crops(work: Work, count: int, size: Size) -> dict[str, Tensor]:
+    """The same to learn from: half background, half the first class."""
+    batch = pile(work, count, size)
+    mask_BHW = torch.zeros(count, *size, dtype=torch.uint8, device=work.device)
+    mask_BHW[:, : size[0] // 2] = 1
+    return {"image": batch.image_BCHW, "tags": batch.tag_BK, "mask": mask_BHW}

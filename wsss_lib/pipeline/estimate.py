@@ -1,40 +1,47 @@
 """What a run would take on this machine, before it is begun: time, memory, disk. All of it is estimated.
 
-The model is that of chapter 9: a stage costs so many forward passes of its network (`wsss_lib.pipeline.cost.Cost`), and a
-pass is timed here, on this machine, as it is busy now. Left out are the reading of files, the evaluation, and all that
-Python does between two passes, which is most of the time where networks and photos are very small.
+The model is that of chapter 9. A stage says in ``cost`` what it looks at and learns from. PyTorch runs its own functions on
+tensors that have a shape and no values, counts their additions and multiplications, and this module the bytes that they
+hold at the same time. How many operations a second this machine does is measured: each network computes for about a second
+what the stage will compute for longer. So is the CRF, on one picture of the size of the photos.
+
+Not counted are the reading and writing of files, augmentation, the optimizer, the evaluation, and the start of processes.
+Where networks and photos are as small as the toy's, that is as much again as what is counted. Memory is that of tensors in
+single precision: bf16 takes about half, the workspace of a convolution comes on top.
 """
 
 from __future__ import annotations
 
+import collections
+import copy
+import functools
+import itertools
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn import functional as F
 
+from wsss_lib.data.photos import Photos
 from wsss_lib.methods.crf import DenseCRF, refine_labels
 from wsss_lib.pipeline import ranks
-from wsss_lib.pipeline.make import Planned, opened, plan
-from wsss_lib.pipeline.processes import free_cpus
-from wsss_lib.pipeline.recipe import Recipe
-from wsss_lib.pipeline.rehearsal import bytes_to_write, free_bytes, rehearse, training_batch
-from wsss_lib.pipeline.report import duration
-from wsss_lib.pipeline.runs import Run
-from wsss_lib.pipeline.stage import LookingStage, NetworkStage, Stage
-from wsss_lib.pipeline.work import Work
+from wsss_lib.pipeline.bench import fastest
+from wsss_lib.pipeline.cost import Imagined, Size, counted, crops, pile
+from wsss_lib.pipeline.kinds import NETWORK
+from wsss_lib.pipeline.processes import FEW, free_cpus
+from wsss_lib.pipeline.rehearsal import bytes_to_write
+from wsss_lib.pipeline.stage import NetworkStage
+from wsss_lib.pipeline.work import Batch, Work
 
-SIDE = 128  # pixels of the picture that the CRF is timed on
-PASS_PIXELS = 500_000  # that a network is timed on, at most
-STATES = {
-    "done": "is done",
-    "begun": "goes on",
-    "taken over": "is taken over",
-    "new": "will be made",
-    "otherwise": "made otherwise: needs --again",
-}
+Call = Callable[[Work, nn.Module, int, Size], object]
+
+FIRST = 1e10  # operations of the first measurement; the next one has four times as many
+ENOUGH = 0.5  # seconds of the last one
+LEAST_SIDE = 32  # pixels of a photo that is measured
 
 
 @dataclass(frozen=True)
@@ -42,182 +49,197 @@ class Estimate:
     """What a stage takes.
 
     Attributes:
-        seconds: of time.
-        memory: bytes on the device, of its largest batch.
+        seconds: of time; None: it does not say what it does.
+        operations: of its networks, over all processes.
+        memory: bytes on the device of one process, at the largest batch.
         disk: bytes of its files.
     """
 
-    seconds: float
+    seconds: float | None
+    operations: float
     memory: float
     disk: float
 
 
-def dry_run(
-    recipe: Recipe, folder: str | Path, targets: Sequence[str], reuse: Sequence[str | Path] = ()
-) -> str:
-    """What there is of each stage, and what the others would take, as a table; nothing is made.
-
-    Raises:
-        InputError: as the run itself would, before its first stage.
-    """
-    if recipe.data.draw_seed is not None and not Path(recipe.data.root).exists():
-        count = sum(recipe.data.draw_photos)
-        return (
-            f"{recipe.data.root} is not there: {count} photos would be drawn, and then made:\n"
-            + ("\n".join(f"  {name}" for name in targets))
-        )
-    work = opened(recipe, folder, progress=False)
-    stages = [each for each in plan(work, [Run.existing(other) for other in reuse])]
-    stages = [each for each in stages if each.name in targets]
-    to_make = [each.name for each in stages if each.state in ("begun", "new", "otherwise")]
-    rehearse(work, to_make)
-    seconds = Seconds(work)
-    estimates = {name: estimated(work.of(name), seconds) for name in to_make}
-    return table(work, stages, estimates)
-
-
-def table(work: Work, stages: Sequence[Planned], estimates: dict[str, Estimate]) -> str:
-    """One line a stage, and their sum."""
-    lines = [f"{'stage':14} {'':30} {'time':>12} {'memory':>9} {'disk':>9}"]
-    for each in stages:
-        line = f"{each.name:14} {STATES[each.state]:30}"
-        if each.name in estimates:
-            one = estimates[each.name]
-            line += f" {duration(one.seconds):>12} {gigabytes(one.memory)} {gigabytes(one.disk)}"
-        lines.append(line)
-    seconds = sum(one.seconds for one in estimates.values())
-    disk = sum(one.disk for one in estimates.values())
-    most = max((one.memory for one in estimates.values()), default=0)
-    lines.append(
-        f"{'together':14} {'':30} {duration(seconds):>12} {gigabytes(most)} {gigabytes(disk)}"
-    )
-    lines.append(
-        f"Estimated for {ranks.count()} process(es) on {work.device.type}, without reading, writing and measuring; "
-        f"free on the disk: {free_bytes(work) / 1e9:.1f} GB."
-    )
-    return "\n".join(lines)
-
-
-def gigabytes(value: float) -> str:
-    """Bytes, as a column of the table."""
-    return f"{value / 1e9:6.2f} GB"
-
-
-def estimated(work: Work, seconds: Seconds) -> Estimate:
+def estimated(work: Work) -> Estimate:
     """What the stage at work takes."""
-    stage, cost = work.stage, work.stage.cost(work)
-    busy = 0.0
-    if cost.passes:
-        busy += cost.passes * seconds.a_pixel(stage.learner(work.recipe), work) / ranks.count()
-    if cost.refined:
-        busy += cost.refined * seconds.a_refined_label() / (free_cpus() * ranks.count())
-    return Estimate(busy, memory(stage.learner(work.recipe), work), bytes_to_write(work, work.name))
+    effort, written = Effort(work), bytes_to_write(work, work.name)
+    try:
+        work.stage.cost(effort)
+    except (RuntimeError, TypeError) as error:
+        if "meta" not in str(error):  # else it needs values, not only shapes
+            raise
+        return Estimate(None, 0.0, 0.0, written)
+    if NETWORK in work.stage.makes:
+        written += effort.weights
+    seconds = effort.seconds if effort.told else None
+    return Estimate(seconds, effort.operations, effort.memory, written)
 
 
-class Seconds:
-    """Times of this machine, each taken once."""
+class Effort:
+    """What a stage tells of its work, and what that takes here.
+
+    Attributes:
+        work: to ask for photos and batches; its batches have no values, and one photo for each time that one counts.
+    """
 
     def __init__(self, work: Work) -> None:
-        self.work = work
-        self.known: dict[str, float] = {}
+        self.real = work
+        self.work = Imagined(work.recipe, work.run, False, work.name, work.opened)
+        self.told = False
+        self.seconds = self.operations = self.memory = self.weights = 0.0
+        self._model: nn.Module | None = None
+        self._rates: dict[str, float] = {}
 
-    def a_pixel(self, stage: LookingStage | NetworkStage, work: Work) -> float:
-        """Seconds in which a pixel goes forward through the network of a stage."""
-        backbone = work.ready(stage.network(work)).backbone
-        kind = str(backbone)
-        if kind not in self.known:
-            height, width = median_size(work)
-            count = max(1, PASS_PIXELS // (height * width))
-            image_BCHW = torch.zeros(count, 3, height, width, device=work.device)
-            with torch.no_grad():
-                taken = fastest(lambda: backbone(image_BCHW), work.device)
-            self.known[kind] = taken / (count * height * width)
-        return self.known[kind]
+    def learns(self, stage: NetworkStage, photos: Photos) -> None:
+        """A network learns from photos, as ``stage`` says."""
+        training, side = stage.training, stage.augmentation.crop
+        size = (side, side) if side else max(photos.sizes, key=math.prod)
+        together = max(1, training.batch_size // (ranks.count() * training.accumulate))
+        model = self._network(stage.network).train()
+        states = {"sgd": 1, "adam": 2, "adamw": 2}[training.optimizer]
+        kept = states * sum(each.nbytes for each in model.parameters() if each.requires_grad)
 
-    def a_refined_label(self) -> float:
-        """Seconds in which the CRF refines a pixel, for each label that it may have."""
-        crf = getattr(self.work.recipe, "crf", DenseCRF())
-        if "crf" not in self.known:
-            generator = torch.Generator().manual_seed(0)
-            image_HW3 = torch.randint(
-                0, 256, (SIDE, SIDE, 3), dtype=torch.uint8, generator=generator
-            )
-            label_HW = torch.arange(SIDE).mul(2).div(SIDE, rounding_mode="floor").expand(SIDE, SIDE)
-            taken = fastest(lambda: refine_labels(image_HW3, label_HW, 2, crf), torch.device("cpu"))
-            self.known["crf"] = taken / (2 * SIDE * SIDE)
-        return self.known["crf"]
+        def step(work: Work, model: nn.Module, count: int, size: Size) -> None:
+            with work.autocast(training.precision):
+                value = stage.loss(model, crops(work, count, size))
+            torch.autograd.grad(value, [each for each in model.parameters() if each.requires_grad])
+
+        operations, most = self._counted(step, model, together, size)
+        crop = operations / together
+        steps = max(1, round(training.epochs * len(photos) / training.batch_size))
+        self._hold(kept + most)
+        self._do("learns", step, model, steps * training.batch_size * crop, crop, together, size)
+
+    def looks(
+        self,
+        network: Callable[[Work], nn.Module],
+        look: Callable[[Work, nn.Module, Batch], object],
+        batches: Iterable[Batch],
+        times: float = 1,
+    ) -> None:
+        """A network looks at batches of photos.
+
+        Args:
+            network: makes it, before it has learned; an effort has one.
+            look: what it does with a batch.
+            batches: made by ``self.work``.
+            times: how often; what is told with a negative number is taken away.
+        """
+        weights, together = collections.Counter(), 0
+        for batch in batches:  # the first one has the largest photos, and as many as there can be
+            weights[batch.size] += len(batch.image_BCHW)
+            together = together or len(batch.image_BCHW)
+        if not weights or not times:
+            return
+        model = self._network(network).eval()
+
+        def call(work: Work, model: nn.Module, count: int, size: Size) -> None:
+            look(work, model, pile(work, count, size))
+
+        largest, smallest = max(weights, key=math.prod), min(weights, key=math.prod)
+        operations, most = self._counted(call, model, together, largest)
+        ends = {largest: operations / together}
+        if math.prod(smallest) < math.prod(largest):
+            ends[smallest], _ = self._counted(call, model, 1, smallest)
+        of_one, size = interpolated(ends, weights), middle(weights)
+        operations = sum(of_one[size] * count for size, count in weights.items())
+        self._hold(most)
+        self._do("looks", call, model, times * operations, of_one[size], together, size)
+
+    def refines(
+        self, photos: Photos, crf: DenseCRF, *, maps: int = 1, labels: int | None = None
+    ) -> None:
+        """The CRF refines the labels of photos, in several processes.
+
+        Args:
+            photos: the photos.
+            crf: its settings.
+            maps: label maps of each photo.
+            labels: that a pixel may have; None: the background and the tags of the photo.
+        """
+        self.told = True
+        labels = labels or 1 + max(1, round(float(photos.tags_NK.sum(dim=1).float().mean())))
+        size = middle(collections.Counter(photos.sizes))
+        pixels = sum(map(math.prod, photos.sizes)) / ranks.count()
+        processes = free_cpus() if len(photos) >= FEW * ranks.count() else 1
+        one = seconds_of_crf(crf, size, maps, labels)
+        self.seconds += one * pixels / math.prod(size) / processes
+
+    def _network(self, network: Callable[[Work], nn.Module]) -> nn.Module:
+        """The network on the device, as a stage has it."""
+        if self._model is None:
+            self._model = self.real.ready(network(self.real))
+            self.weights = float(sum(each.nbytes for each in self._model.state_dict().values()))
+            self._imagined = copy.deepcopy(self._model).to("meta")
+        return self._model
+
+    def _counted(self, call: Call, model: nn.Module, count: int, size: Size) -> tuple[float, float]:
+        imagined = self._imagined.train(model.training)
+        return counted(lambda: call(self.work, imagined, count, size))
+
+    def _hold(self, size: float) -> None:
+        """Notes bytes that are needed at once, besides the weights."""
+        self.memory = max(self.memory, self.weights + size)
+
+    def _do(
+        self,
+        kind: str,
+        call: Call,
+        model: nn.Module,
+        operations: float,
+        of_one: float,
+        most: int,
+        size: Size,
+    ) -> None:
+        """Adds operations, and their time at the rate of this kind of calls, which is measured once."""
+        self.told = True
+        if kind not in self._rates:
+            self._rates[kind] = self._rate(call, model, max(1.0, of_one), most, size)
+        self.operations += operations
+        self.seconds += operations / self._rates[kind] / ranks.count()
+
+    def _rate(self, call: Call, model: nn.Module, of_one: float, most: int, size: Size) -> float:
+        """Operations a second.
+
+        Measured on one photo of ``size`` that is made so small, or so many of at most ``most``, that it does not take long.
+        """
+        for asked in (FIRST * 4**number for number in itertools.count()):
+            count = min(most, max(1, int(asked / of_one)))
+            smaller = min(1.0, math.sqrt(asked / of_one))
+            sides = tuple(min(side, max(LEAST_SIDE, round(side * smaller))) for side in size)
+            timed = functools.partial(call, self.real, model, count, sides)
+            seconds = fastest(timed, 1, self.real.device)
+            if seconds >= ENOUGH or asked >= most * of_one:
+                return self._counted(call, model, count, sides)[0] / seconds
 
 
-def fastest(function: Callable[[], object], device: torch.device, repeats: int = 2) -> float:
-    """Seconds of the fastest of some calls, after one that does not count."""
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        function()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
+def interpolated(known: dict[Size, float], sizes: Iterable[Size]) -> dict[Size, float]:
+    """What was counted at the smallest and the largest size, for all: nearly proportional to the pixels."""
+    points = sorted((math.prod(size), value / math.prod(size)) for size, value in known.items())
+    areas = {size: math.prod(size) for size in sizes}
+    return {size: area * float(np.interp(area, *zip(*points))) for size, area in areas.items()}
 
 
-def median_size(work: Work) -> tuple[int, int]:
-    """The size of a photo in the middle of all, by its pixels."""
-    sizes = sorted(work.photos("maps").sizes, key=lambda size: size[0] * size[1])
-    return sizes[len(sizes) // 2]
+def middle(weights: collections.Counter) -> Size:
+    """The size of the photo in the middle of all, by pixels."""
+    left = weights.total() / 2
+    for size in sorted(weights, key=math.prod):
+        left -= weights[size]
+        if left <= 0:
+            return size
+    raise ValueError("there is no size")
 
 
-def memory(stage: Stage, work: Work) -> float:
-    """Bytes on the device for the largest batch: what a backward pass needs, or what a forward pass holds at once.
-
-    Counted on tensors that have a shape and no values.
-    """
-    most = 0.0
-    if isinstance(stage, NetworkStage):
-        model = stage.network(work).to("meta").train()
-        batch = training_batch(work, stage, torch.device("meta"))
-        # the weights, their gradients and two moments of them
-        most = 4 * weight(model) + kept(lambda: stage.loss(model, batch), model)
-    if isinstance(stage, LookingStage):
-        height, width = median_size(work)
-        image_BCHW = torch.empty(1, 3, height, width, device="meta", requires_grad=stage.climbs)
-        backbone = stage.network(work).to("meta").eval().requires_grad_(False).backbone
-        a_photo = (kept if stage.climbs else held)(lambda: backbone(image_BCHW), backbone)
-        photos = stage.batch_pixels / (height * width)
-        most = max(most, weight(backbone) + photos * a_photo)
-    return most
-
-
-def weight(model: nn.Module) -> int:
-    """Bytes of the weights of a network."""
-    return sum(each.nbytes for each in model.parameters())
-
-
-def kept(forward: Callable[[], Tensor], model: nn.Module) -> float:
-    """Bytes that a forward pass keeps for the backward pass besides the weights; each storage counts once."""
-    alive, storages = [], {}  # tensors stay alive, so that no other storage gets the same id
-
-    def note(tensor: Tensor) -> Tensor:
-        alive.append(tensor)
-        storages[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    weights = {each.untyped_storage()._cdata for each in (*model.parameters(), *model.buffers())}
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        forward()
-    return float(sum(size for key, size in storages.items() if key not in weights))
-
-
-def held(forward: Callable[[], Tensor], model: nn.Module) -> float:
-    """Bytes of the inputs and outputs of that layer which has the most of them."""
-    most = [0]
-
-    def note(_: nn.Module, inputs: tuple, output: Tensor) -> None:
-        most[0] = max(most[0], sum(each.nbytes for each in (*inputs, output)))
-
-    layers = [each for each in model.modules() if not list(each.children())]
-    hooks = [layer.register_forward_hook(note) for layer in layers]
-    with torch.no_grad():
-        forward()
-    for hook in hooks:
-        hook.remove()
-    return 2.0 * most[0]  # beside a shortcut, and the workspace of a convolution
+@functools.cache
+def seconds_of_crf(crf: DenseCRF, size: Size, maps: int, labels: int) -> float:
+    """Seconds in which one process refines a picture: patches of colour with some noise, in stripes of labels."""
+    generator = torch.Generator().manual_seed(0)
+    patches = torch.rand(1, 3, 6, 8, generator=generator)
+    image_HW3 = 200 * F.interpolate(patches, size, mode="bicubic")[0].permute(1, 2, 0).clamp(0, 1)
+    image_HW3 = (image_HW3 + 20 * torch.rand(*size, 3, generator=generator)).to(torch.uint8)
+    stripes_W = torch.arange(size[1]) * labels // size[1]
+    label_SHW = torch.stack([stripes_W.expand(size)] * maps)
+    start = time.perf_counter()
+    refine_labels(image_HW3, label_SHW, labels, crf)
+    return time.perf_counter() - start

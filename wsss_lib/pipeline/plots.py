@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import is_color_like
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from wsss_lib.data.layout import VOID, voc_palette
 
 Array = np.ndarray
+Line = tuple[str, object]  # a colour, and dashes as Matplotlib takes them
 
 # Eight colours that stay apart for every kind of colour blindness: a random search for the largest smallest distance in OKLab
 # (Ottosson, 2020), as seen with full protanopia, deuteranopia and tritanopia (simulated after Machado et al., 2009).
@@ -36,7 +38,8 @@ BACKGROUND_COLOUR, VOID_COLOUR = "#23272e", "#f2f3f5"
 CARD = "#14171c"  # what photos are shown on, on a white page and on a black one
 INK = "#78818d"  # between black and white: contrast above 3.9 with either
 
-# Curves differ in colour and in the kind of line; stages bring their own, these are for what has none.
+# Curves differ in colour and in the kind of line. Stages bring their own, CAM, AdvCAM and AMN the first three; the others are
+# for what has none.
 LINES = (
     ("#8a94a0", (0, (1, 1.4))),
     ("#e06c1c", (0, (5, 2))),
@@ -134,7 +137,7 @@ def threshold_curves(
     curves: Mapping[str, Sequence[tuple[float, float | None]]],
     *,
     chosen: Mapping[str, float | None] | None = None,
-    lines: Mapping[str, tuple[str, object]] | None = None,
+    lines: Mapping[str, Line | None] | None = None,
     ax: Axes | None = None,
 ) -> Figure:
     """The mIoU of maps against the background threshold, a line for each method.
@@ -142,33 +145,74 @@ def threshold_curves(
     Args:
         curves: threshold and mIoU (fraction) pairs by method.
         chosen: the threshold that the run uses, by method; marked by a dot.
-        lines: colour and dashes by method; those of :data:`LINES` in turn where there are none.
+        lines: colour and dashes by method, also as they stand in JSON; where there are none, they are not those of another.
         ax: where to draw; a new figure when not given.
     """
     figure = Figure(figsize=(5.8, 3.2), layout="constrained") if ax is None else ax.figure
     ax = figure.subplots() if ax is None else ax
     figure.patch.set_alpha(0)
-    free = itertools.cycle(LINES)
+    given = {name: as_line((lines or {}).get(name)) for name in curves}
+    free = free_lines(given.values())
     for name, curve in curves.items():
-        colour, dashes = (lines or {}).get(name) or next(free)
-        if not isinstance(dashes, str):  # from JSON, where a tuple is a list
-            dashes = (dashes[0], tuple(dashes[1]))
+        colour, dashes = given[name] or next(free)
         points = np.array([[t, np.nan if miou is None else 100 * miou] for t, miou in curve])
-        ax.plot(*points.T, color=colour, linestyle=dashes, linewidth=2.2, label=name)
+        shown = f" {name}" if name.startswith("_") else name  # Matplotlib hides what begins so
+        ax.plot(*points.T, color=colour, linestyle=dashes, linewidth=2.2, label=shown)
         if chosen and chosen.get(name) is not None:
             nearest = points[np.abs(points[:, 0] - chosen[name]).argmin()]
             ax.plot(*nearest, "o", color=colour, markersize=8, markeredgewidth=0)
     ax.set(xlim=(0, 1), ylim=(0, None), xlabel="background threshold", ylabel="mIoU in %")
     quiet(ax)
-    ax.legend(
+    legend_above(ax)
+    return figure
+
+
+def as_line(look: object) -> Line | None:
+    """Colour and dashes as Matplotlib takes them, also from JSON, where a tuple is a list; None if they are none."""
+    try:
+        colour, dashes = look
+        if not isinstance(dashes, str):
+            start, lengths = dashes
+            dashes = (start, tuple(lengths))
+            if not all(0 < length < 1000 for length in lengths) or not 0 <= start < 1000:
+                return None
+        elif dashes not in ("solid", "dashed", "dashdot", "dotted"):
+            return None
+    except (TypeError, ValueError):
+        return None
+    return (colour, dashes) if isinstance(colour, str) and is_color_like(colour) else None
+
+
+def free_lines(taken: Collection[Line | None]) -> Iterator[Line]:
+    """Those of :data:`LINES` that are not taken, then their colours with the dashes of one another."""
+    for turn in itertools.count():
+        for i, (colour, _) in enumerate(LINES):
+            line = colour, LINES[(i + turn) % len(LINES)][1]
+            if line not in taken or turn >= len(LINES):
+                yield line
+
+
+def legend_above(ax: Axes) -> None:
+    """Says above the curves what they are; names are shown as they are, a dollar is no formula."""
+    legend = ax.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),
-        ncols=4,
+        ncols=legend_columns(ax.get_legend_handles_labels()[1]),
         frameon=False,
         labelcolor=INK,
         handlelength=3,
     )
-    return figure
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def legend_columns(names: Sequence[str]) -> int:
+    """How many names stand side by side above a figure of 5.8 inches, at most four: it has room for some 62 letters."""
+    for count in (4, 3, 2):
+        columns = np.array_split([len(name) for name in names], count)
+        if sum(10 + column.max() for column in columns if column.size) <= 62:  # 10: line and gaps
+            return count
+    return 1
 
 
 def quiet(ax: Axes) -> None:

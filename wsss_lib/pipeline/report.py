@@ -14,11 +14,15 @@ from markupsafe import Markup
 
 from wsss_lib.data.files import atomic
 from wsss_lib.pipeline import plots
+from wsss_lib.pipeline.kinds import MAPS, PREDICTIONS
 from wsss_lib.pipeline.pictures import hex_of
 from wsss_lib.pipeline.report_examples import examples
+from wsss_lib.pipeline.report_stages import Made, mapping, number, points, stages_of, text
 from wsss_lib.pipeline.runs import Run, full_disk_is_said
 
 HERE = Path(__file__).parent
+MOST_TILES = 4
+NOTES = {"miou": "", "val_miou": "", "val_map": "mAP"}  # what a figure is; mIoU goes without saying
 
 
 def write_report(folder: str | Path) -> Path:
@@ -40,133 +44,139 @@ def write_report(folder: str | Path) -> Path:
 def template() -> jinja2.Template:
     """The page, with places for what a run has to say."""
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
     ).get_template("report.html")
 
 
 def contents(run: Run) -> dict:
     """What the page says of a run."""
-    metrics = run.metrics()
-    shown = {name: run.mark(name)["shown"] or {"title": name} for name in metrics}
-    pictures, no_pictures = examples(run)
+    made = stages_of(run)
+    measured = [stage for stage in made if stage.figures is not None]
+    pictures, problem = examples(run, made)
     return {
         "name": run.folder.resolve().name,
         "style": Markup((HERE / "report.css").read_text(encoding="utf-8")),  # our own, as is
-        "facts": list(facts(run, metrics)),
-        "tiles": tiles(metrics, shown),
-        "stages": [stage_row(shown[name]["title"], metrics[name]) for name in metrics],
-        "together": duration(total_seconds(metrics)),
-        "curves": curves(metrics, shown),
-        "classes": classes(metrics, shown),
+        "facts": list(facts(run, measured)),
+        "tiles": tiles(measured),
+        "stages": [stage_row(stage) for stage in measured],
+        "together": duration(total_seconds(measured)),
+        "done": [stage.title for stage in made if stage.done],
+        "curves": curves(measured),
+        "classes": classes(measured),
         "examples": pictures,
-        "no_pictures": no_pictures,
+        "problem": problem,
         "origin": {
-            "Recipe": list(flat(run.recipe)),
-            "Code, versions and machine": list(flat(run.provenance)),
+            "Recipe": list(flat(mapping(run.recipe))),
+            "Code, versions and machine": list(flat(mapping(run.provenance))),
         },
     }
 
 
-def facts(run: Run, metrics: dict) -> Iterator[str]:
+def facts(run: Run, measured: list[Made]) -> Iterator[str]:
     """When and where the run was made, in a few words each."""
-    made, root = run.provenance, run.recipe.get("data", {}).get("root")
-    total = total_seconds(metrics)
-    known = [root and f"photos of {root}", made.get("date", "")[:10], made.get("device")]
-    known += [total and duration(total), f"seed {made.get('seed')}"]
-    yield from (str(fact).replace(" ", "\N{NO-BREAK SPACE}") for fact in known if fact)
+    first, data = mapping(run.provenance), mapping(mapping(run.recipe).get("data"))
+    root, seed = text(data.get("root")), number(first.get("seed"))
+    total = total_seconds(measured)
+    known = [root and f"photos of {root}", text(first.get("date"))[:10], text(first.get("device"))]
+    known += [total and duration(total), "" if seed is None else f"seed {first['seed']}"]
+    yield from (fact.replace(" ", "\N{NO-BREAK SPACE}") for fact in known if fact)
 
 
-def tiles(metrics: dict, shown: dict) -> list[dict]:
-    """The few numbers that say how the run went: of each headline the last stage that has it."""
+def tiles(measured: list[Made]) -> list[dict]:
+    """The few numbers that say how the run went: of each headline the last stage that has it.
+
+    Of networks that predict it is the first; the ceiling, which follows, is named beside it.
+    """
     last: dict[str, dict] = {}
-    for name, values in metrics.items():
-        key, meaning = shown[name].get("headline") or (None, "")
-        if number(values.get(key)) is None:
+    for stage in measured:
+        key, meaning = stage.headline or ("", "")
+        if number(stage.figures.get(key)) is None:
             continue
-        known = last.get(meaning)
-        if known and meaning.endswith("on val"):  # the ceiling is named beside the network
-            known["meaning"] = f"{meaning}; {lower(shown[name]['title'])} {percent(values[key])}"
-            continue
-        tile = {"title": shown[name]["title"], "value": percent(values[key]), "meaning": meaning}
-        last[meaning] = tile
-    return list(last.values())
+        value, known = percent(stage.figures[key]), last.pop(meaning, None)
+        if known and PREDICTIONS in stage.kinds:
+            known["meaning"] += f"; {lower(stage.title)} {value}"
+        else:
+            title = f"{stage.title} maps" if MAPS in stage.kinds else stage.title
+            known = {"title": title, "value": value, "meaning": meaning}
+        last[meaning] = known
+    return list(last.values())[-MOST_TILES:]
 
 
-def stage_row(title: str, values: dict) -> dict:
+def stage_row(stage: Made) -> dict:
     """The row of a stage: its result, two results with hindsight, and its time."""
-    row = {
-        "title": title,
-        "result": percent(values.get("miou", values.get("val_miou"))),
-        "note": "",
-    }
-    if "val_map" in values:
-        row |= {"result": percent(values["val_map"]), "note": "mAP"}
-    if number(values.get("threshold")) is not None:
-        row["note"] = f"at {values['threshold']:.2f}"
-    if number(values.get("unsure")):
-        row["note"] = f"{percent(values['unsure'])} unsure"
-    if "miou_best" in values:
-        row["best"] = percent(values["miou_best"])
-        best = number(values.get("threshold_best"))
-        row["best_note"] = "" if best is None else f"at {best:.2f}"
-        row["own"] = percent(values.get("miou_best_per_image"))
-    return row | {
+    values = stage.figures
+    key, meaning = stage.headline or ("miou", "")
+    note, best = NOTES.get(key, meaning) or at(values.get("threshold")), values.get("miou_best")
+    if not note and number(values.get("unsure")):
+        note = f"{percent(values['unsure'])} unsure"
+    starts = number(values.get("starts")) or 0
+    return {
+        "title": stage.title,
+        "result": percent(values.get(key)) if stage.headline or key in values else "",
+        "note": note,
+        "best": "" if best is None else percent(best),
+        "best_note": at(values.get("threshold_best")),
+        "own": "" if best is None else percent(values.get("miou_best_per_image")),
         "time": duration(values.get("seconds")),
-        "starts": values.get("starts"),
-        "from": values.get("reused_from"),
+        "starts": f"last of {starts:.0f} starts" if starts > 1 else "",
+        "from": text(values.get("reused_from")),
     }
 
 
-def curves(metrics: dict, shown: dict) -> Markup | None:
+def at(threshold: object) -> str:
+    """Where a result was reached."""
+    return "" if number(threshold) is None else f"at {threshold:.2f}"
+
+
+def curves(measured: list[Made]) -> Markup | None:
     """The quality of the maps at every threshold."""
-    found = {name: values["curve"] for name, values in metrics.items() if values.get("curve")}
+    found = {stage.title: list(points(stage.figures.get("curve"))) for stage in measured}
+    found = {title: curve for title, curve in found.items() if curve}
     if not found:
         return None
-    titles = {name: shown[name]["title"] for name in found}
     figure = plots.threshold_curves(
-        {titles[name]: curve for name, curve in found.items()},
-        chosen={titles[name]: number(metrics[name].get("threshold")) for name in found},
-        lines={titles[name]: shown[name]["line"] for name in found if shown[name].get("line")},
+        found,
+        chosen={stage.title: number(stage.figures.get("threshold")) for stage in measured},
+        lines={stage.title: stage.line for stage in measured},
     )
     return Markup(plots.svg(figure))  # Matplotlib escapes the texts in it
 
 
-def classes(metrics: dict, shown: dict) -> dict:
+def classes(measured: list[Made]) -> dict:
     """The IoU of each class, stage by stage."""
-    columns = {
-        shown[name]["title"]: values.get("iou") or values.get("val_iou")
-        for name, values in metrics.items()
-    }
-    columns = {head: values for head, values in columns.items() if values}
-    names = list(next(iter(columns.values()), {}))
+    columns = []
+    for stage in measured:
+        on_train = mapping(stage.figures.get("iou"))
+        on_val = {} if on_train else mapping(stage.figures.get("val_iou"))
+        if on_train or on_val:
+            columns.append((stage.title, bool(on_val), on_train or on_val))
+    names = list(dict.fromkeys(name for *_, values in columns for name in values))
     colours = plots.palette(len(names))
     rows = [
         {
             "name": name,
             "colour": hex_of(colours[label % 256]),
-            "cells": [bar(values.get(name)) for values in columns.values()],
+            "cells": [bar(values.get(name)) for *_, values in columns],
         }
         for label, name in enumerate(names)
     ]
-    return {"heads": list(columns), "rows": rows}
+    return {"heads": [(title, on_val) for title, on_val, _ in columns], "rows": rows}
 
 
-def bar(fraction: float | None) -> tuple[str, str]:
+def bar(fraction: object) -> tuple[str, str]:
     """The length of a bar in percent, and what stands over it."""
     return f"{100 * (number(fraction) or 0):.1f}", percent(fraction)
 
 
-def number(value: object) -> float | None:
-    """A number as it is; None for all else, as may stand in files that were written by hand."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def percent(fraction: float | None) -> str:
+def percent(fraction: object) -> str:
     """A fraction as a percentage with one decimal; a dash where there is none."""
     return "–" if number(fraction) is None else f"{100 * fraction:.1f}"
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: object) -> str:
     """Seconds as a person says them: 4.0 s, 3 min 20 s, 2 h 05 min."""
     if number(seconds) is None:
         return "–"
@@ -179,9 +189,9 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
 
 
-def total_seconds(metrics: dict) -> float:
+def total_seconds(measured: list[Made]) -> float:
     """The time of all stages together."""
-    return sum(number(values.get("seconds")) or 0 for values in metrics.values())
+    return sum(number(stage.figures.get("seconds")) or 0 for stage in measured)
 
 
 def lower(title: str) -> str:

@@ -36,12 +36,12 @@ from wsss_lib.data.layout import InputError
 from wsss_lib.learning.backbones import Backbone, backbone, weights_fingerprint
 from wsss_lib.learning.training import Training, speed
 from wsss_lib.pipeline import ranks
-from wsss_lib.pipeline.cost import Cost, pixels_of
 from wsss_lib.pipeline.fingerprints import plain
 from wsss_lib.pipeline.kinds import MAPS, NETWORK, Kind
 
 if TYPE_CHECKING:
     from wsss_lib.data.photos import Photos
+    from wsss_lib.pipeline.estimate import Effort
     from wsss_lib.pipeline.recipe import Recipe
     from wsss_lib.pipeline.work import Batch, Work
 
@@ -99,17 +99,12 @@ class Stage:
         """What decides its result besides its own settings, its photos and the stages it needs."""
         return {}
 
-    def learner(self, recipe: Recipe) -> Stage:
-        """The stage whose network it trains or looks with, if that is another one."""
-        return self
-
     def possible(self, work: Work) -> bool:
         """Whether it can be made of this data at all; if not, it is left out without a word."""
         return True
 
-    def cost(self, work: Work) -> Cost:
-        """What ``make`` will take; see `Cost`."""
-        return Cost()
+    def cost(self, effort: Effort) -> None:
+        """Tells an estimate what ``make`` will do; a stage that tells nothing is not estimated."""
 
     def rehearse(self, work: Work) -> None:
         """Looks at what ``make`` will need, before the first stage of a run begins.
@@ -152,13 +147,7 @@ class MapStage(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class LookingStage(Stage):
-    """A stage that looks at photos of any size with a network that has learned.
-
-    Attributes:
-        climbs: whether a backward pass follows, which needs more memory.
-    """
-
-    climbs: ClassVar[bool] = False
+    """A stage that looks at photos of any size with a network that has learned."""
 
     scales: tuple[float, ...] = (1.0,)
     """Factors by which a photo is resized; what is seen at each is fused."""
@@ -187,10 +176,6 @@ class LookingStage(Stage):
         """How often it looks at a photo at one scale: at itself, and at its mirror image."""
         return 2
 
-    def looks(self) -> float:
-        """What a photo costs, in forward passes at its own size."""
-        return self.views() * sum(scale**2 for scale in self.scales)
-
     def batches(self, work: Work, makes: Sequence[Kind] = ()) -> Iterator[Batch]:
         """What it looks at, in turn, but for what is there; see `wsss_lib.pipeline.work.Work.batches`."""
         scale, views = max(self.scales), self.views()
@@ -198,9 +183,10 @@ class LookingStage(Stage):
             self.photos(work), makes, pixels=self.batch_pixels, views=views, scale=scale
         )
 
-    def cost(self, work: Work) -> Cost:
-        """That of looking, and that of what it does besides."""
-        return super().cost(work) + Cost(self.looks() * pixels_of(self.photos(work)))
+    def cost(self, effort: Effort) -> None:
+        """It looks at its photos."""
+        super().cost(effort)
+        effort.looks(self.network, self.look, self.batches(effort.work))
 
     def look(self, work: Work, model: nn.Module, batch: Batch) -> Tensor:
         """What the network sees in a batch; nothing is written."""
@@ -256,12 +242,10 @@ class NetworkStage(Stage):
         """What it minimises."""
         raise NotImplementedError
 
-    def cost(self, work: Work) -> Cost:
-        """That of learning: a forward and a backward pass of each crop."""
-        photos, side = work.photos(self.reads[0]), self.augmentation.crop
-        area = side**2 if side else pixels_of(photos) / len(photos)
-        scales = sum(scale**2 for scale in (1.0, *getattr(self, "train_scales", ())))
-        return Cost(3 * self.training.epochs * len(photos) * area * scales)
+    def cost(self, effort: Effort) -> None:
+        """It learns from the photos with a tag."""
+        super().cost(effort)
+        effort.learns(self, effort.work.photos(self.reads[0]).tagged())
 
     def rehearse(self, work: Work) -> None:
         """Builds the network, which needs its weights, and deals a batch to the processes."""

@@ -1,7 +1,7 @@
 """AdvCAM of every tagged photo: the maps seen while the score of a class is climbed."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from torch import Tensor
@@ -10,7 +10,6 @@ from wsss_lib.learning.backbones import fold_norms
 from wsss_lib.learning.training import speed
 from wsss_lib.methods.advcam import Climbing, advcam
 from wsss_lib.methods.cam import Classifier
-from wsss_lib.pipeline.cost import Cost, pixels_of
 from wsss_lib.pipeline.kinds import MAPS, Kind
 from wsss_lib.pipeline.stage import LookingStage, MapStage, later
 from wsss_lib.pipeline.stages.classifier import fine_classifier, learned_classifier
@@ -23,7 +22,6 @@ class AdvCamStage(MapStage, LookingStage, Climbing):
 
     title: ClassVar = "AdvCAM"
     line: ClassVar = ("#e06c1c", (0, (5, 2)))
-    climbs: ClassVar = True
 
     scales: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
     threshold: float = later(0.19)
@@ -65,14 +63,13 @@ class AdvCamStage(MapStage, LookingStage, Climbing):
         """How many classes each photo is climbed towards."""
         return self.photos(work).tags_NK.sum(dim=1).tolist()
 
-    def looks(self) -> float:
-        """A forward pass for each map, and a backward pass for each but the last."""
-        steps = {scale: 2 * self.steps_at(scale) - 1 for scale in self.scales}
-        return self.views() * sum(scale**2 * count for scale, count in steps.items())
-
-    def cost(self, work: Work) -> Cost:
-        """That of climbing every pair."""
-        return Cost(self.looks() * pixels_of(self.photos(work), self.pairs(work)))
+    def cost(self, effort) -> None:
+        """At each scale every step behind the first takes what the second takes."""
+        for scale in sorted(self.scales, reverse=True):
+            steps = self.steps_at(scale)
+            for few, times in ((2, steps - 1), (1, 2 - steps)):
+                climb = replace(self, scales=(scale,), steps=few)
+                effort.looks(self.network, climb.look, self.batches(effort.work), times)
 
     def batches(self, work: Work, makes: Sequence[Kind] = ()) -> Iterator[Batch]:
         """Photos count once for each of their classes; finer scales are climbed in parts."""

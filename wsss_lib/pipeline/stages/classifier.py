@@ -36,6 +36,13 @@ class ClassifierStage(NetworkStage):
         """The multi-label soft-margin loss."""
         return classification_loss(model, batch)
 
+    def cost(self, effort) -> None:
+        """It learns from tags, and looks at ``val``."""
+        super().cost(effort)
+        look = torch.no_grad()(lambda work, model, batch: model(batch.image_BCHW))
+        val = effort.work.photos("val")
+        effort.looks(self.network, look, effort.work.batches(val, pixels=self.batch_pixels))
+
     def make(self, work: Work) -> dict:
         """Trains on tags and measures the mean average precision on ``val``."""
         photos = work.photos("train")

@@ -5,7 +5,6 @@ from functools import partial
 from typing import ClassVar
 
 from wsss_lib.methods.seeds import pseudo_mask
-from wsss_lib.pipeline.cost import Cost, labels_of, pixels_of
 from wsss_lib.pipeline.kinds import MASKS
 from wsss_lib.pipeline.stage import Stage, deciding
 from wsss_lib.pipeline.work import Work
@@ -35,9 +34,9 @@ class PseudoMasksStage(Stage):
         recipe = work.recipe
         return {"threshold": recipe.stages[self.source].threshold, "crf": deciding(recipe.crf)}
 
-    def cost(self, work: Work) -> Cost:
+    def cost(self, effort) -> None:
         """One label map of a photo is refined."""
-        return Cost(refined=pixels_of(work.tagged(), labels_of(work.tagged())))
+        effort.refines(effort.work.tagged(), effort.work.recipe.crf)
 
     def make(self, work: Work) -> None:
         """Makes the masks."""

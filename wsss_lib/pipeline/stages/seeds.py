@@ -5,7 +5,6 @@ from functools import partial
 from typing import ClassVar
 
 from wsss_lib.methods.seeds import seed
-from wsss_lib.pipeline.cost import Cost, labels_of, pixels_of
 from wsss_lib.pipeline.kinds import MASKS
 from wsss_lib.pipeline.stage import Stage, deciding
 from wsss_lib.pipeline.work import Work
@@ -32,9 +31,9 @@ class SeedsStage(Stage):
         thresholds = recipe.stages[self.source].seed_thresholds
         return {"seed_thresholds": thresholds, "crf": deciding(recipe.crf)}
 
-    def cost(self, work: Work) -> Cost:
+    def cost(self, effort) -> None:
         """Two label maps of a photo are refined."""
-        return Cost(refined=2 * pixels_of(work.tagged(), labels_of(work.tagged())))
+        effort.refines(effort.work.tagged(), effort.work.recipe.crf, maps=2)
 
     def make(self, work: Work) -> None:
         """Makes the seeds."""

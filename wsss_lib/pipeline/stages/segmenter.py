@@ -16,7 +16,6 @@ from wsss_lib.data.photos import MaskedPhotos, Photos
 from wsss_lib.learning.training import speed
 from wsss_lib.methods.crf import DenseCRF, refine
 from wsss_lib.methods.deeplab import DeepLabV2, segment, segmentation_loss
-from wsss_lib.pipeline.cost import Cost, pixels_of
 from wsss_lib.pipeline.kinds import NETWORK, PREDICTIONS
 from wsss_lib.pipeline.processes import map_processes
 from wsss_lib.pipeline.stage import LookingStage, NetworkStage
@@ -80,11 +79,13 @@ class SegmenterStage(LookingStage, NetworkStage):
         """Mirror images are looked at if that is asked for."""
         return 2 if self.mirrored else 1
 
-    def cost(self, work: Work) -> Cost:
-        """That of learning and of the test, with its CRF."""
-        val = work.photos("val")
-        refined = pixels_of(val) * len(val.names) if self.refine else 0
-        return super().cost(work) + Cost(refined=refined)
+    def cost(self, effort, photos: Photos | None = None) -> None:
+        """It learns from the photos with a tag, or those given; is tested; and the CRF refines what it says of all labels."""
+        effort.learns(self, photos or effort.work.tagged())
+        effort.looks(self.network, self.look, self.batches(effort.work))
+        if self.refine:
+            val = effort.work.photos("val")
+            effort.refines(val, self.test_crf, labels=len(val.names))
 
     def look(self, work: Work, model: DeepLabV2, batch: Batch) -> Tensor:
         """``probability_BLHW`` at the size of the photos."""

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from wsss_lib.data.index import truth_fingerprint
-from wsss_lib.pipeline.cost import Cost
 from wsss_lib.pipeline.evaluation import with_truth
 from wsss_lib.pipeline.kinds import NETWORK, PREDICTIONS
 from wsss_lib.pipeline.stage import Stage, deciding
-from wsss_lib.pipeline.stages.segmenter import SegmenterStage, learn_masks
+from wsss_lib.pipeline.stages.segmenter import learn_masks
 from wsss_lib.pipeline.work import Work
 
 
@@ -35,13 +34,10 @@ class SupervisedStage(Stage):
         """Only where true masks are."""
         return self.wanted and with_truth(work.photos("maps")) is not None
 
-    def learner(self, recipe) -> SegmenterStage:
-        """The segmentation network."""
-        return recipe.segmenter
-
-    def cost(self, work: Work) -> Cost:
-        """As the segmentation network."""
-        return work.recipe.segmenter.cost(work)
+    def cost(self, effort) -> None:
+        """As the segmentation network, on the photos that have a true mask."""
+        photos = with_truth(effort.work.photos("maps"))
+        effort.work.recipe.segmenter.cost(effort, photos)
 
     def rehearse(self, work: Work) -> None:
         """As the segmentation network."""
