@@ -57,7 +57,7 @@ def test_a_run_prints_its_figures_and_where_the_report_is(wsss, small, tmp_path)
     for words in (
         "Classifier, mean average precision on val",
         "AdvCAM, mIoU on train, one threshold",
-        "Pseudo-masks from AMN, mIoU on train",
+        "Pseudo-masks from AMN, mIoU on train, after the CRF",
         "Segmentation network, mIoU on val",
         "The same, from true masks",
         "report.html",

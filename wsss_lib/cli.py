@@ -245,7 +245,7 @@ def summary(run: Run) -> str:
         key, meaning = shown["headline"] or (None, "")
         if figures.get(key) is not None:
             said = f"{shown['title']}, {meaning}"
-            lines.append(f"{said:52} {100 * figures[key]:5.1f}")
+            lines.append(f"{said:56} {100 * figures[key]:5.1f}")
     return "\n".join(lines)
 
 

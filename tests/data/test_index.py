@@ -239,6 +239,13 @@ def test_the_same_photos_elsewhere_are_the_same(own_root, tmp_path):
     assert Photos(tmp_path / "copy", "train").fingerprint() == one
 
 
+def test_a_part_of_the_photos_is_another(own_root):
+    photos = Photos(own_root, "train")
+    whole = photos.fingerprint()
+    assert photos.subset([1, 2]).fingerprint() not in (whole, photos.subset([2, 1]).fingerprint())
+    assert photos.subset(range(8)).fingerprint() == whole
+
+
 @pytest.mark.parametrize("what", ["photo", "tag", "names", "order"])
 def test_other_photos_are_others(own_root, what):
     photos = Photos(own_root, "train")

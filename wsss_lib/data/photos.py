@@ -66,6 +66,7 @@ class Photos(Dataset):
         self.tags_NK = torch.from_numpy(
             annotations.tags(self.root, index.ids, index.objects, self.names)
         )
+        self._fingerprint: str | None = None
         self._kept: dict[Path, Tensor] | None = None
         if sum(3 * height * width for height, width in self.sizes) <= KEEP_BYTES:
             self._kept = {}
@@ -90,11 +91,13 @@ class Photos(Dataset):
 
     def fingerprint(self) -> str:
         """Stands for class names, ids, tags and what is in the photos, wherever they lie."""
-        tags: list[list[int]] = [[] for _ in self.ids]
-        for photo, tag in self.tags_NK.nonzero().tolist():
-            tags[photo].append(tag)
-        text = json.dumps([self.names, list(zip(self.ids, self._digests, tags))])
-        return hashlib.sha256(text.encode()).hexdigest()
+        if self._fingerprint is None:  # every stage asks for it, and a long list takes a second
+            tags: list[list[int]] = [[] for _ in self.ids]
+            for photo, tag in self.tags_NK.nonzero().tolist():
+                tags[photo].append(tag)
+            text = json.dumps([self.names, list(zip(self.ids, self._digests, tags))])
+            self._fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        return self._fingerprint
 
     def tagged(self) -> Photos:
         """The photos that have at least one tag."""
@@ -107,6 +110,7 @@ class Photos(Dataset):
         photos.sizes = [self.sizes[i] for i in indices]
         photos._digests = [self._digests[i] for i in indices]
         photos.tags_NK = self.tags_NK[list(indices)]
+        photos._fingerprint = None
         return photos
 
     def with_transform(self, transform: Callable[[dict], dict] | None) -> Photos:

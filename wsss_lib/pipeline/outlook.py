@@ -23,7 +23,7 @@ PARTS = ("train", "maps", "val")
 SKETCHES = 24  # photos of each list that stand for those that are still to be drawn
 COLUMNS = "{:16}{:>14}{:>10}{:>10}   {}"
 NOTES = """Times and memory are estimates for {processes} on this machine ({device}), as busy as it is now. Left out: reading
-and writing files, augmentation, evaluation, which with photos as small as the drawn ones may double the time.
+and writing files, augmentation, evaluation, which with photos as small as the drawn ones is half as much again.
 A stage that goes on is counted as a whole."""
 
 

@@ -118,7 +118,8 @@ class Run:
     def mark(self, stage: str) -> dict:
         """What is known of a stage: ``key``, what it stands for (``of``), ``done``, ``outputs``, ``figures``."""
         file = self._mark_file(stage)
-        return NOTHING | read_json(file) if file.is_file() else NOTHING
+        known = read_json(file) if file.is_file() else {}
+        return NOTHING | known if isinstance(known, dict) else NOTHING
 
     def figures(self, stages: Sequence[str]) -> dict[str, dict]:
         """All that was measured when these stages were made."""

@@ -15,6 +15,7 @@ class PseudoMasksStage(Stage):
     """A label for every pixel, for a network to learn from."""
 
     title: ClassVar = "Pseudo-masks"
+    headline: ClassVar = ("miou", "mIoU on train, after the CRF")
     makes: ClassVar = (MASKS,)
     reads: ClassVar = ("maps",)
 
