@@ -86,6 +86,7 @@ def test_a_list_may_lose_and_change_the_order_of_its_photos(own_root, looked):
     )  # five of eight, backwards
     looked.clear()
     assert read_index(own_root, "train").ids == ids[:2:-1] and looked == []
+    assert len((own_root / "train.csv").read_text().splitlines()) == 6
 
 
 def test_a_photo_is_turned_as_exif_says(own_root):
@@ -215,6 +216,9 @@ def test_a_folder_that_cannot_be_written_to_is_served_all_the_same(own_root, loo
     (own_root / ANNOTATIONS / "train_1.xml").touch()
     read_index(own_root, "train")  # now it can
     assert len((own_root / "train.csv").read_text().splitlines()) == 9
+    looked.clear()
+    read_index(own_root, "train")
+    assert looked == []
 
 
 def test_the_index_is_a_plain_table(own_root):
@@ -244,6 +248,10 @@ def test_a_part_of_the_photos_is_another(own_root):
     whole = photos.fingerprint()
     assert photos.subset([1, 2]).fingerprint() not in (whole, photos.subset([2, 1]).fingerprint())
     assert photos.subset(range(8)).fingerprint() == whole
+    noise(own_root / PHOTOS / "train_0.jpg")
+    after = Photos(own_root, "train")
+    assert after.subset([1, 2]).fingerprint() == photos.subset([1, 2]).fingerprint()
+    assert after.subset([0]).fingerprint() != photos.subset([0]).fingerprint()
 
 
 @pytest.mark.parametrize("what", ["photo", "tag", "names", "order"])
