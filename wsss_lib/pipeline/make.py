@@ -166,7 +166,7 @@ def meaning(work: Work, stage: Stage, needs: dict[str, str]) -> dict:
             "version": stage.version,
             "settings": deciding(stage),
             "also": stage.also(work),
-            "photos": {part: work.fingerprint(part) for part in stage.reads},
+            "photos": {part: work.photos(part).fingerprint() for part in stage.reads},
             "needs": needs,
         }
     )

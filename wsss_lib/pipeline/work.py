@@ -100,11 +100,6 @@ class Work:
         photos = self.tagged() if part == "maps" else self.photos(part)
         return self._once(place, lambda: with_truth(photos))
 
-    def fingerprint(self, part: str) -> str:
-        """Stands for the photos of a list, see `Photos.fingerprint`; taken once."""
-        place = self.recipe.data.root, self.recipe.split(part), "fingerprint"
-        return self._once(place, lambda: self.photos(part).fingerprint())
-
     def _once(self, place: tuple, make: Callable[[], object]) -> object:
         if place not in self.opened:
             self.opened[place] = make()
