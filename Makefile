@@ -8,10 +8,11 @@ READY  := $(VENV)/ready-$(shell cat requirements.txt pyproject.toml | cksum | cu
 QUIET  := OMP_NUM_THREADS=1 WSSS_QUIET=1
 NBVAL  := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 900
 
-# Threads that wait sleep: on a machine that does other work too, spinning ones make everything many times slower.
+# Threads that wait sleep soon: on a machine that does other work too, spinning ones make everything many times slower.
 export OMP_WAIT_POLICY ?= PASSIVE
+export GOMP_SPINCOUNT ?= 3000
 
-.PHONY: help setup book execute test run bench evidence ablations address lint format crf clean
+.PHONY: help setup book execute test run bench faults evidence ablations address lint format crf clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -32,6 +33,9 @@ test: lint book ## check the style, build the book, then run all tests and every
 
 run: $(READY) ## run every stage on the drawn dataset and write runs/toy/report.html
 	$(BIN)/python -m wsss_lib run toy
+
+faults: $(READY) ## damage 5,000 files, kill 40 processes, give 250 wrong settings, and see what becomes of it (an hour)
+	$(QUIET) $(BIN)/python -m tests.faults
 
 bench: $(READY) ## measure the speed of the slow parts, as ratios
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks

@@ -14,14 +14,14 @@ takes seconds, downloads nothing, and writes the layout that every dataset of th
 One seed gives the same bytes. Running it again does nothing; with other options it asks for another folder.
 """
 
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
 from wsss_lib import toy
-from wsss_lib.data.layout import InputError
+from wsss_lib.exits import in_one_sentence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,21 +44,19 @@ class Drawing:
     """The first so many of cat, dog, cow, horse, bus, car, train, boat; at least 2."""
 
 
-def main(options: Drawing) -> None:
-    """Draw the dataset, or say why not."""
+def draw(options: Drawing) -> None:
+    """Draw the dataset."""
     values = dict(vars(options))
     root = values.pop("root")
-    try:
-        drawn = toy.write(root, **values)
-    except InputError as error:
-        sys.exit(_refuse(error))
+    drawn = toy.write(root, **values)
     print(f"{root} is ready" if drawn else f"{root} is already there, nothing to do")
 
 
-def _refuse(error: InputError) -> int:
-    print(error, file=sys.stderr)
-    return 2
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do what the command line says, or say in one sentence why not."""
+    with in_one_sentence("make_toy"):
+        draw(tyro.cli(Drawing, args=arguments, description=__doc__))
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Drawing, description=__doc__))
+    main()

@@ -23,7 +23,7 @@ import os
 import random
 import re
 import shutil
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,9 @@ import tyro
 from tqdm.auto import tqdm
 
 from wsss_lib.data import annotations, layout
+from wsss_lib.data.files import atomic_folder
 from wsss_lib.data.layout import BACKGROUND, InputError
+from wsss_lib.exits import in_one_sentence
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 TABLE = "tags.csv"
@@ -88,7 +90,7 @@ def read_folders(source: Path) -> Tagged:
     photos: Tagged = {}
     first: dict[str, Path] = {}
     files = sorted(file for file in source.glob("*/*") if not file.name.startswith("."))
-    strange = [file for file in files if file.suffix.lower() not in ENDINGS]
+    strange = [f for f in files if f.suffix.lower() not in ENDINGS or not f.is_file()]
     if strange:
         print(f"left out {len(strange)} files that are no photos, for example {strange[0]}")
     for file in sorted(set(files) - set(strange)):
@@ -166,6 +168,19 @@ def read(source: Path) -> Tagged:
     return photos
 
 
+def refuse_names(names: list[str]) -> None:
+    """Raise an InputError for class names that labels.txt and masks cannot hold."""
+    for name in names:
+        if not name.isprintable():
+            raise InputError(
+                f"the tag {name!r} has a line break or a control character in it; rename it."
+            )
+    if len(names) - 1 > layout.MAX_CLASSES:
+        raise InputError(
+            f"there are {len(names) - 1} tags, but masks hold {layout.MAX_CLASSES} at most; merge or drop some."
+        )
+
+
 def prepare(options: Folder) -> None:
     """Write the dataset; it is there afterwards or not at all.
 
@@ -179,9 +194,8 @@ def prepare(options: Folder) -> None:
     ids = ids_of(photos, options.source)
     parts = divide(photos, options.val, options.seed)
     names = [BACKGROUND, *sorted(set().union(*photos.values()))]
-    aside = root.with_name(f".{root.name}.part")
-    shutil.rmtree(aside, ignore_errors=True)  # of an earlier try
-    try:
+    refuse_names(names)
+    with atomic_folder(root) as aside:
         for folder in (layout.PHOTOS, layout.ANNOTATIONS):
             (aside / folder).mkdir(parents=True)
         for file, id in tqdm(ids.items(), desc="writing", unit=" photos"):
@@ -192,24 +206,16 @@ def prepare(options: Folder) -> None:
         for split, files in zip(("train", "val"), parts):
             layout.write_lines(aside / layout.SPLITS / f"{split}.txt", [ids[f] for f in files])
         layout.write_lines(aside / layout.LABELS, names)
-        if root.exists():
-            root.rmdir()
-        aside.rename(root)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     print(
         f"{root} is ready: {len(parts[0])} photos to train on, {len(parts[1])} in val; tags: {', '.join(names[1:])}"
     )
 
 
-def main(options: Folder) -> None:
-    """Prepare a folder of photos, or say why not."""
-    try:
-        prepare(options)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do what the command line says, or say in one sentence why not."""
+    with in_one_sentence("prepare_folder"):
+        prepare(tyro.cli(Folder, args=arguments, description=__doc__))
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Folder, description=__doc__))
+    main()

@@ -10,11 +10,11 @@ adds the split train_aug, on which the papers train: give it the folder of masks
 Boundaries Dataset (Hariharan et al., ICCV 2011), usually called SegmentationClassAug. Photos of val stay out of it.
 """
 
+import contextlib
 import hashlib
-import shutil
-import sys
 import tarfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,10 @@ import tyro
 from tqdm.auto import tqdm
 
 from wsss_lib.data import layout
+from wsss_lib.data.files import atomic, atomic_folder
 from wsss_lib.data.layout import InputError
 from wsss_lib.data.photos import Photos, read_mask
+from wsss_lib.exits import in_one_sentence
 
 NAMES = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse "
@@ -60,26 +62,24 @@ def unpack(tar: Path, root: Path, md5: str = MD5) -> None:
         raise InputError(
             f"{tar} is not the official archive (its md5 is not {md5}); download it again."
         )
-    aside = root.with_name(f".{root.name}.part")
-    shutil.rmtree(aside, ignore_errors=True)  # of an earlier try
-    aside.mkdir(parents=True)
     try:
-        with tarfile.open(tar) as archive:
+        with atomic_folder(root) as aside, tarfile.open(tar) as archive:
             # the filter refuses paths that lead out of the folder, links and devices
             archive.extractall(aside, members=wanted(archive), filter="data")
-        (aside / INSIDE).rename(root)
-    except (tarfile.TarError, FileNotFoundError, EOFError) as error:
+            if not any(aside.iterdir()):
+                raise InputError(
+                    f"{tar} cannot be unpacked: it holds no {INSIDE}; give VOC 2012's."
+                )
+    except (tarfile.TarError, zlib.error, EOFError) as error:
         raise InputError(f"{tar} cannot be unpacked ({error}); download it again.") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def wanted(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The members that belong to the layout."""
+    """The members that belong to the layout, with their places in it."""
     folders = tuple(f"{INSIDE}/{folder}/" for folder in WANTED)
     for member in tqdm(archive, desc="unpacking", unit=" files"):
         if member.name.startswith(folders):
-            yield member
+            yield member.replace(name=member.name.removeprefix(f"{INSIDE}/"), deep=False)
 
 
 def checksum(file: Path) -> str:
@@ -111,7 +111,10 @@ def add_train_aug(root: Path, masks: Path) -> None:
     for id in tqdm(ids, desc="masks of train_aug", unit=" masks"):
         file = root / layout.MASKS / f"{id}.png"
         if not file.exists():
-            layout.write_mask(file, read_mask(masks / file.name, classes=len(NAMES) - 1))
+            width, height = layout.read_photo(root / layout.PHOTOS / f"{id}.jpg").size
+            mask = read_mask(masks / file.name, classes=len(NAMES) - 1, size=(height, width))
+            with atomic(file) as aside:
+                layout.write_mask(aside, mask)
     layout.write_lines(root / layout.SPLITS / "train_aug.txt", ids)
 
 
@@ -141,22 +144,40 @@ def prepare(options: Voc, md5: str = MD5) -> None:
             raise InputError(
                 f"{options.root / folder} is missing; give the folder VOC2012, or unpack it with --tar."
             )
-    layout.write_lines(options.root / layout.LABELS, NAMES)
-    if options.aug:
-        add_train_aug(options.root, options.aug)
-    for split in ("train", "val", *(["train_aug"] if options.aug else [])):
-        check(options.root, split)
+    with named(options.root):
+        if options.aug:
+            add_train_aug(options.root, options.aug)
+        for split in ("train", "val", *(["train_aug"] if options.aug else [])):
+            check(options.root, split)
     print(f"{options.root} is ready")
 
 
-def main(options: Voc) -> None:
-    """Prepare VOC 2012, or say why not."""
+@contextlib.contextmanager
+def named(root: Path) -> Iterator[None]:
+    """Gives VOC's class names to a folder; they are taken back if the block does not end well.
+
+    Raises:
+        InputError: it has others.
+    """
+    file = root / layout.LABELS
+    if file.exists():
+        if layout.class_names(root) != NAMES:
+            raise InputError(f"{file} holds other classes than VOC's; this is another dataset.")
+        yield
+        return
+    layout.write_lines(file, NAMES)
     try:
-        prepare(options)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+        yield
+    except BaseException:
+        file.unlink()
+        raise
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do what the command line says, or say in one sentence why not."""
+    with in_one_sentence("prepare_voc"):
+        prepare(tyro.cli(Voc, args=arguments, description=__doc__))
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Voc, description=__doc__))
+    main()

@@ -39,7 +39,9 @@ So ``logit_BKhw`` holds one logit for each photo, class and cell.
 import os
 
 # Threads of a finished parallel loop that wait for the next one shall sleep and not spin: on a machine that does other work
-# too, spinning takes the CPU from those that have something to do. OpenMP reads this once, when PyTorch is imported.
+# too, spinning takes the CPU from those that have something to do. GNU's OpenMP spins for some microseconds before, since on
+# an idle machine the next loop comes sooner than a thread wakes up. It is read once, when PyTorch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 __version__ = "0.1.0"

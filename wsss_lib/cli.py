@@ -8,9 +8,7 @@ from __future__ import annotations
 import ast
 import difflib
 import json
-import os
 import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
@@ -19,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from wsss_lib.data.layout import InputError
+from wsss_lib.data.limits import refuse_outside
+from wsss_lib.exits import in_one_sentence, is_main
 
 if TYPE_CHECKING:
     from wsss_lib.pipeline.recipe import Recipe
@@ -83,63 +83,13 @@ class Evaluation:
     """For maps: the mIoU at this threshold too, besides the best one."""
 
     def __post_init__(self) -> None:
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise ValueError(f"a threshold lies in 0 ... 1, but is {self.threshold}")
+        refuse_outside(self, "threshold", least=0, most=1)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; exits with 2, and one sentence, where the input cannot be used."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        try:
-            guarded(arguments)
-        finally:
-            if sys.stdout is not None:  # as when a notebook wants to hear nothing
-                sys.stdout.flush()  # here a closed pipe can be answered, and not when Python ends
-    except BrokenPipeError:
-        leave_quietly()
-
-
-def guarded(arguments: list[str]) -> None:
-    """Runs one command, and says in one sentence why it cannot."""
-    try:
-        command(arguments)
-    except InputError as error:
-        fail(error, str(error))
-    except KeyboardInterrupt as stop:
-        fail(stop, "stopped; the same command goes on from here", code=130)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        fail(error, f"{place}{error.strerror or error}")
-
-
-def fail(error: BaseException, sentence: str, code: int = 2) -> None:
-    """Exits, and says what is wrong: once, where several processes find it."""
-    if is_main() or met_alone(error):
-        print(f"wsss: {sentence}", file=sys.stderr)
-    sys.exit(code)
-
-
-def is_main() -> bool:
-    """`wsss_lib.pipeline.ranks.is_main`, before processes have joined, and without PyTorch."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def met_alone(error: BaseException) -> bool:
-    """Whether it stopped a process in its own share of a stage, which the main process knows nothing of."""
-    names = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
-    own_share = {"make_stage", "damage_is_said", "try_largest"} & names
-    return isinstance(error, Exception) and bool(own_share) and "decided_by_main" not in names
-
-
-def leave_quietly() -> None:
-    """Ends as any tool behind whose output a pipe was closed; what is still to be said goes nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in filter(None, (sys.stdout, sys.stderr)):
-        os.dup2(nowhere, stream.fileno())
-    sys.exit(128 + 13)  # what a shell says of a process that SIGPIPE has ended
+    with in_one_sentence():
+        command(list(sys.argv[1:] if arguments is None else arguments))
 
 
 def command(arguments: list[str]) -> None:

@@ -142,5 +142,5 @@ def test_files_that_are_no_photos_are_counted_aloud(prepare_folder, source, caps
 
 def test_the_exit_code_is_2_when_something_is_wrong(prepare_folder, tmp_path, capsys):
     with pytest.raises(SystemExit) as exit:
-        prepare_folder.main(prepare_folder.Folder(source=tmp_path / "none", root=tmp_path / "out"))
+        prepare_folder.main([str(tmp_path / "none"), str(tmp_path / "out")])
     assert exit.value.code == 2 and "holds no tagged photos" in capsys.readouterr().err

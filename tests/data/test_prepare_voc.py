@@ -103,9 +103,12 @@ def test_folders_that_cannot_be_used_are_named(prepare_voc, voc, tmp_path):
     write_mask(aug / "elsewhere.png", np.zeros((5, 5)))
     with pytest.raises(InputError, match="elsewhere.jpg is missing.*other photos"):
         prepare_voc.add_train_aug(voc, aug)
-    write_mask(aug / "elsewhere.png", np.full((5, 5), 21))
     (aug / "elsewhere.png").rename(aug / "train_1.png")
     (voc / "SegmentationClass/train_1.png").unlink()
+    with pytest.raises(InputError, match="train_1.png is 5 x 5 pixels, but its photo is 48 x 64"):
+        prepare_voc.add_train_aug(voc, aug)  # and writes nothing, so that a corrected mask is taken
+    assert not (voc / "SegmentationClass/train_1.png").exists()
+    write_mask(aug / "train_1.png", np.full((64, 48), 21))
     with pytest.raises(InputError, match="train_1.png holds the label 21"):
         prepare_voc.add_train_aug(voc, aug)
 
@@ -114,6 +117,21 @@ def test_a_broken_photo_is_found_at_once_and_the_exit_code_is_2(prepare_voc, voc
     photo = voc / "JPEGImages/val_1.jpg"
     photo.write_bytes(photo.read_bytes()[:400])
     with pytest.raises(SystemExit) as exit:
-        prepare_voc.main(prepare_voc.Voc(root=voc))
+        prepare_voc.main([str(voc)])
     assert exit.value.code == 2
     assert f"{photo} cannot be read" in capsys.readouterr().err
+
+
+def test_class_names_of_another_dataset_stay(prepare_voc, voc):
+    names = "background\naeroplane\nbicycle\nbird\n"
+    (voc / "labels.txt").write_text(names)
+    with pytest.raises(InputError, match="other classes than VOC's"):
+        prepare_voc.prepare(prepare_voc.Voc(root=voc))
+    assert (voc / "labels.txt").read_text() == names
+
+
+def test_a_folder_that_is_refused_gets_no_class_names(prepare_voc, voc):
+    (voc / "JPEGImages/val_1.jpg").write_bytes(b"no photo")
+    with pytest.raises(InputError, match="val_1.jpg"):
+        prepare_voc.prepare(prepare_voc.Voc(root=voc))
+    assert not (voc / "labels.txt").exists()

@@ -41,12 +41,12 @@ class Uneven(Dataset):
         return {"image": image, "mask": mask, "tags": tags}
 
 
-def features():
-    return backbone("toy", output_stride=4, dilated=True, frozen_norm=True)
+def features(frozen_norm=True):
+    return backbone("toy", output_stride=4, dilated=True, frozen_norm=frozen_norm)
 
 
-def amn():
-    return AMN(features(), CLASSES, rates=(1, 2), dropout=0.0)
+def amn(frozen_norm=True):
+    return AMN(features(frozen_norm), CLASSES, rates=(1, 2), dropout=0.0)
 
 
 def per_pixel(balanced):
@@ -71,6 +71,13 @@ CASES = {
     "unbalanced": (amn, per_pixel(balanced=False), 1),
     "scales": (lambda: DeepLabV2(features(), CLASSES, (1, 2)), several_scales, 1),
     "parts": (amn, per_pixel(balanced=True), 2),
+    "norms that learn": (lambda: amn(frozen_norm=False), per_pixel(balanced=True), 1),
+    "norms that learn, scales": (
+        lambda: DeepLabV2(features(frozen_norm=False), CLASSES, (1, 2)),
+        several_scales,
+        1,
+    ),
+    "norms that learn, in parts": (lambda: amn(frozen_norm=False), per_pixel(balanced=True), 2),
 }
 
 

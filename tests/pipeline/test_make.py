@@ -254,7 +254,7 @@ def test_stages_that_need_each_other_are_refused(tiny_root):
     with pytest.raises(InputError, match="circle"):
         circle.in_order(["segmenter"])
     unknown = replace(recipe, seeds=replace(recipe.seeds, source="irn"))
-    with pytest.raises(InputError, match="no stage 'irn'.*there are: classifier, cam"):
+    with pytest.raises(InputError, match="'irn' makes no maps: .*among cam, advcam, amn"):
         unknown.in_order(["seeds"])
 
 

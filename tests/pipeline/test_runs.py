@@ -8,6 +8,7 @@ import os
 import re
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import torch
 from wsss_lib.data.files import atomic
 from wsss_lib.data.layout import InputError
 from wsss_lib.data.maps import load_map, save_map
+from wsss_lib.learning.checkpoints import Checkpoint
 from wsss_lib.pipeline import runs
 from wsss_lib.pipeline.runs import Run, difference, full_disk_is_said
 
@@ -41,7 +43,9 @@ def started(folder, recipe, **options) -> Run:
 def everything(folder: Path) -> dict[str, bytes]:
     """All files of a run, but for the dates and the number of starts."""
     return {
-        str(file.relative_to(folder)): re.sub(rb',?\s*"starts": \d+', b"", file.read_bytes())
+        str(file.relative_to(folder)): re.sub(
+            rb',?\s*"(starts|digest)": "?\w+"?', b"", file.read_bytes()
+        )
         for file in sorted(folder.rglob("*"))
         if file.is_file() and file.name != "provenance.json"
     }
@@ -71,8 +75,10 @@ def _fill_the_disk(folder, state):
             run.begin("cam", "key", {}, ["maps/cam"])
             save_map(run.folder / "maps/cam/a.npz", [0], torch.rand(1, 9, 9), (9, 9))
             if state:
-                with atomic(run.folder / "checkpoints/b.pt") as aside:
-                    torch.save({"weight": torch.rand(100_000)}, aside)
+                alone = SimpleNamespace(scaler=None, is_main_process=True)
+                model = torch.nn.Linear(300, 300)
+                optimizer = torch.optim.SGD(model.parameters())
+                Checkpoint(run.folder / "checkpoints", model, optimizer, alone).save(1)
             save_map(run.folder / "maps/cam/b.npz", [0], torch.rand(1, 500, 500), (500, 500))
     except InputError as error:
         (folder / "said").write_text(str(error))
@@ -91,17 +97,10 @@ def test_a_full_disk_is_one_sentence_and_what_is_finished_stays(run, state):
     assert not run.fresh("cam", "key")
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        OSError(errno.EDQUOT, "Disk quota exceeded"),
-        RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 576 vs 534"),
-        Exception("Error while serializing: I/O error: No space left on device (os error 28)"),
-    ],
-)
-def test_each_library_says_full_in_its_own_way(run, error):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_quota_is_a_disk_too(run, number):
     with pytest.raises(InputError, match="disk is full"), full_disk_is_said(run.folder):
-        raise error
+        raise OSError(number, os.strerror(number))
 
 
 def test_other_errors_pass_unchanged(run):
@@ -291,7 +290,7 @@ def test_killed_at_any_step_and_started_again_ends_the_same(tmp_path, monkeypatc
         left = [steps]
         with monkeypatch.context() as patch:
             patch.setattr(os, "replace", killable(os.replace, left))
-            patch.setattr(runs, "_remove", killable(runs._remove, left))
+            patch.setattr(runs, "remove", killable(runs.remove, left))
             patch.setattr(Path, "unlink", killable(Path.unlink, left))
             try:
                 make_cam(run, "new", 0.75)

@@ -28,14 +28,21 @@ LEARNING = [name for name in STAGES if NETWORK in toy().stages[name].makes]
 
 
 def recipe_of(root) -> Segmentation:
-    """Every stage briefly, and so that two processes learn what one learns: without dropout, with fixed norms."""
+    """Every stage briefly, and so that two processes learn what one learns: without dropout, by SGD.
+
+    Adam divides a gradient by its own size, and so makes rounding as large as a step where there is hardly a gradient.
+    """
     recipe = small_recipe(root)
-    fixed = {"frozen_norm": True}
+
+    def by_sgd(stage, **more):
+        training = replace(stage.training, optimizer="sgd", backbone_lr=0.01, head_lr=0.01)
+        return replace(stage, training=training, **more)
+
     return replace(
         recipe,
-        classifier=replace(recipe.classifier, **fixed),
-        amn=replace(recipe.amn, dropout=0.0, gate=True, **fixed),
-        segmenter=replace(recipe.segmenter, train_scales=(0.5,), refine=True, **fixed),
+        classifier=by_sgd(recipe.classifier),
+        amn=by_sgd(recipe.amn, dropout=0.0, gate=True),
+        segmenter=by_sgd(recipe.segmenter, train_scales=(0.5,), refine=True),
     )
 
 

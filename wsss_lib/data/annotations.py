@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wsss_lib.data import layout
 from wsss_lib.data.layout import ANNOTATIONS, LABELS, UNREADABLE, InputError
 
 Box = tuple[int, int, int, int]
@@ -27,7 +28,7 @@ def objects(root: str | Path, id: str) -> list[tuple[str, Box | None]]:
     """
     file = Path(root) / ANNOTATIONS / f"{id}.xml"
     try:
-        elements = ET.parse(file).getroot().findall("object")
+        elements = ET.parse(layout.regular(file)).getroot().findall("object")
         return [(e.findtext("name").strip(), _box(e.find("bndbox"))) for e in elements]
     except FileNotFoundError:
         raise InputError(

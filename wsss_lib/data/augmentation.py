@@ -6,7 +6,6 @@ A transform takes and returns the dict of one photo: ``image``, ``tags`` and, wh
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
 
 from wsss_lib.data.layout import VOID
+from wsss_lib.data.limits import refuse_outside
 
 # of ImageNet, as every backbone in torchvision expects them
 MEAN = (0.485, 0.456, 0.406)
@@ -51,14 +51,13 @@ class Augmentation:
             raise ValueError("give long_side or rescale, not both")
         for name in ("long_side", "rescale"):
             low, high = getattr(self, name) or (1, 1)
-            if not 0 < low <= high < math.inf:
-                raise ValueError(f"{name} is a range of positive numbers, not {low} to {high}")
-        for name in ("shift", "noise", "jitter"):
-            value = getattr(self, name)
-            if not all(0 <= each < math.inf for each in (value if name == "jitter" else [value])):
-                raise ValueError(f"{name} must be 0 or more, but is {value}")
-        if self.crop is not None and self.crop < 1:
-            raise ValueError(f"crop must be 1 pixel or more, but is {self.crop}")
+            if not low <= high:
+                raise ValueError(f"{name} is a range, low to high, not {low} to {high}")
+        refuse_outside(self, "long_side crop", least=1, whole=True)
+        refuse_outside(self, "rescale", above=0)
+        refuse_outside(self, "shift", least=0, whole=True)
+        refuse_outside(self, "noise", least=0)
+        refuse_outside(self, "jitter", least=0, most=1)
 
 
 def paired_augmentation(augmentation: Augmentation) -> Callable[[Item], Item]:

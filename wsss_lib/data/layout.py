@@ -15,6 +15,7 @@ This module needs numpy and Pillow only, so that drawing and preparing data neve
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -107,7 +108,20 @@ def refuse_absent(folder: Path, ids: Iterable[str], ending: str, remedy: str) ->
     absent = [id for id in ids if id + ending not in there]
     if absent:
         more = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
-        raise InputError(f"{folder / (absent[0] + ending)} is missing{more}; {remedy}.")
+        file = folder / (absent[0] + ending)
+        raise InputError(f"{file} is missing{more}; {remedy}.", file)
+
+
+def regular(file: str | Path) -> str | Path:
+    """The file, if it is one: neither a folder, nor a pipe that nobody fills and a reader would wait for.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        OSError: it is something else.
+    """
+    if not stat.S_ISREG(os.stat(file).st_mode):
+        raise OSError("it is not a file")
+    return file
 
 
 def read_photo(file: str | Path) -> Image.Image:
@@ -120,7 +134,7 @@ def read_photo(file: str | Path) -> Image.Image:
         InputError: the photo is missing, truncated, or no picture.
     """
     try:
-        with Image.open(file, formats=FORMATS) as image:
+        with Image.open(regular(file), formats=FORMATS) as image:
             image.load()
             return _to_rgb(_upright(image))
     except FileNotFoundError:
@@ -142,7 +156,7 @@ def read_labels(file: str | Path) -> np.ndarray:
         InputError: missing, unreadable, or in colours instead of indices.
     """
     try:
-        with Image.open(file, formats=("PNG",)) as image:
+        with Image.open(regular(file), formats=("PNG",)) as image:
             mode, labels_HW = image.mode, np.array(image)
     except FileNotFoundError:
         raise InputError(f"{file} is missing; add the mask or make it first.", Path(file)) from None
@@ -206,11 +220,13 @@ def voc_palette() -> np.ndarray:
 
 def _lines(file: Path, remedy: str) -> list[str]:
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = regular(file).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{file} is missing; {remedy}.") from None
     except UnicodeDecodeError:
         raise InputError(f"{file} is not a UTF-8 text file; save it as one.") from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror or error}).") from error
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wsss_lib.data.files import atomic
-from wsss_lib.data.layout import InputError
+from wsss_lib.data.layout import InputError, regular
 
 ROUNDING = 1e-3  # how far outside [0, 1] a map may lie; it is clipped
 
@@ -61,7 +61,7 @@ def load_map(path: str | Path) -> tuple[Tensor, Tensor, tuple[int, int]]:
         CorruptMap: the file is damaged, or is something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(regular(path), allow_pickle=False) as file:
             classes, maps, size = file["classes"], file["map"], file["size"]
         if maps.ndim != 3 or classes.shape != maps.shape[:1] or size.shape != (2,):
             raise ValueError("shapes that do not fit")
@@ -87,18 +87,32 @@ def is_map(file: Path) -> bool:
     return True
 
 
-def whole_map(folder: Path, id: str) -> tuple[Tensor, Tensor]:
+def whole_map(
+    folder: Path, id: str, size: Sequence[int] | None = None, classes: int | None = None
+) -> tuple[Tensor, Tensor]:
     """The maps of a photo at its size, ``map_kHW``, and their classes.
 
+    Args:
+        folder: of the files of maps.
+        id: of the photo.
+        size: its height and width; if given, maps of another photo are refused.
+        classes: K; if given, maps of classes beyond are refused.
+
     Raises:
-        InputError: the map is missing or damaged.
+        InputError: the map is missing, damaged, or that of another photo or dataset.
     """
+    file = folder / f"{id}.npz"
     try:
-        classes_k, map_khw, size = load_map(folder / f"{id}.npz")
+        classes_k, map_khw, own_size = load_map(file)
     except (FileNotFoundError, CorruptMap) as error:
-        file = folder / f"{id}.npz"
         raise InputError(f"{file} is missing or damaged: make the maps again", file=file) from error
-    return upsampled(map_khw, size), classes_k
+    if size is not None and own_size != tuple(size):
+        sizes = f"{own_size[1]} x {own_size[0]} pixels, but this photo has {size[1]} x {size[0]}"
+        raise InputError(f"{file} is of a photo of {sizes}: make the maps again", file=file)
+    if classes is not None and len(classes_k) and int(classes_k.max()) >= classes:
+        known = f"the class {int(classes_k.max())}, counted from 0, but there are {classes}"
+        raise InputError(f"{file} has a map of {known}: make the maps again", file=file)
+    return upsampled(map_khw, own_size), classes_k
 
 
 def upsampled(map_khw: Tensor, size: tuple[int, int]) -> Tensor:

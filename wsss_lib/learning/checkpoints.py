@@ -1,9 +1,11 @@
 """What a training leaves behind while it runs: where to resume, and its log."""
 
+import io
 import json
 import math
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import torch
@@ -37,8 +39,12 @@ class Checkpoint:
         """Writes the state after ``step`` steps."""
         if self.path and self.accelerator.is_main_process:
             state = {name: part.state_dict() for name, part in self.parts.items()}
+            written = (
+                io.BytesIO()
+            )  # so that a full disk is an error of the system, and not one of PyTorch in words
+            torch.save({"step": step, **state}, written)
             with atomic(self.path) as aside:
-                torch.save({"step": step, **state}, aside)
+                aside.write_bytes(written.getbuffer())
 
     def resume(self, steps: int) -> int:
         """Loads the last state, if there is one, and returns its step: all processes do, or none.
@@ -62,6 +68,11 @@ class Checkpoint:
     def read(self, steps: int) -> dict | None:
         """The last state; ``None`` if there is none, or none that fits to this training of ``steps`` steps."""
         try:
+            with zipfile.ZipFile(
+                self.path
+            ) as archive:  # torch itself does not compare the checksums that it writes
+                if archive.testzip() is not None:
+                    return None
             # On the CPU first: a process of several without a GPU has a device that torch cannot restore to.
             state = torch.load(self.path, map_location="cpu", weights_only=True)
             fits = all(

@@ -5,10 +5,10 @@ each one is augmented, which features dropout sets to zero. So a run that was ki
 again ends with the same weights as one that was not, with any number of loading workers.
 """
 
-import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,8 +21,10 @@ from torch.utils.data import Dataset
 
 from wsss_lib.data.augmentation import normalise
 from wsss_lib.data.layout import InputError
+from wsss_lib.data.limits import refuse_outside
 from wsss_lib.learning.checkpoints import Checkpoint, Log
 from wsss_lib.learning.loading import make_loader, step_seed
+from wsss_lib.learning.norms import whole_batch_norms
 
 
 def speed(default: object) -> object:
@@ -37,8 +39,8 @@ class Training:
     epochs: float
     """Passes over the photos."""
     batch_size: int
-    """Photos a step, over all processes. Their loss is the mean over the whole batch, however many processes share it. But
-    each process drops features of its own, and batch normalisation that learns sees only the photos of its own process."""
+    """Photos a step, over all processes. Loss and batch normalisation are over the whole batch, however many processes share
+    it; but each process drops features of its own."""
     backbone_lr: float
     """Learning rate of the pretrained backbone."""
     head_lr: float
@@ -62,13 +64,11 @@ class Training:
     """Steps between two checkpoints to resume from; 0: one an epoch."""
 
     def __post_init__(self) -> None:
-        positive = ("epochs", "batch_size", "accumulate")
-        rates = ("backbone_lr", "head_lr", "momentum", "weight_decay")
-        for name in (*positive, *rates, "workers", "checkpoint_every"):
-            value = getattr(self, name)
-            if not 0 <= value < math.inf or (name in positive and value == 0):
-                least = "more than 0" if name in positive else "0 or more"
-                raise ValueError(f"{name} must be finite and {least}, but is {value}")
+        refuse_outside(self, "epochs", above=0)
+        refuse_outside(self, "batch_size accumulate", least=1, whole=True)
+        refuse_outside(self, "backbone_lr head_lr weight_decay", least=0)
+        refuse_outside(self, "momentum", least=0, most=1)
+        refuse_outside(self, "workers checkpoint_every", least=0, whole=True)
 
 
 Loss = Callable[[nn.Module, dict], Tensor]
@@ -116,21 +116,23 @@ def fit(
     start = checkpoint.resume(steps)
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     if accelerator.num_processes > 1:
-        # The statistics of batch normalisation are frozen, or each process' own. Sending them before every forward pass, as
-        # is the default, breaks the backward pass of a loss that looks at several scales (PyTorch issue 175024).
+        # The statistics of batch normalisation are equal in all of them. Sending them before every forward pass, as is the
+        # default, breaks the backward pass of a loss that looks at several scales (PyTorch issue 175024).
         wrapped.broadcast_buffers = False
     every = settings.checkpoint_every or math.ceil(len(dataset) / settings.batch_size)
     batches = make_loader(dataset, settings, seed, range(start, steps), accelerator)
     log = Log(folder, title, start, steps, settings.batch_size, accelerator, progress)
-    for step, batch in zip(range(start, steps), batches, strict=True):
-        set_learning_rate(optimizer, lr_factor(settings.schedule, step / steps))
-        torch.manual_seed(step_seed(seed, step, accelerator.process_index))
-        value = train_step(wrapped, loss, batch, optimizer, accelerator, settings.accumulate)
-        done = step + 1
-        log.step(done, value, optimizer.param_groups[-1]["lr"])
-        if done % every == 0 and done < steps:
-            log.finite(done, value)  # nothing is saved that has diverged
-            checkpoint.save(done)
+    together = whole_batch_norms(model) if accelerator.num_processes > 1 else nullcontext()
+    with together:
+        for step, batch in zip(range(start, steps), batches, strict=True):
+            set_learning_rate(optimizer, lr_factor(settings.schedule, step / steps))
+            torch.manual_seed(step_seed(seed, step, accelerator.process_index))
+            value = train_step(wrapped, loss, batch, optimizer, accelerator, settings.accumulate)
+            done = step + 1
+            log.step(done, value, optimizer.param_groups[-1]["lr"])
+            if done % every == 0 and done < steps:
+                log.finite(done, value)  # nothing is saved that has diverged
+                checkpoint.save(done)
     log.close()
     accelerator.wait_for_everyone()
     return accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False).eval()
@@ -141,7 +143,7 @@ def train_step(model, loss, batch, optimizer, accelerator, parts: int) -> Tensor
     total = torch.zeros((), device=accelerator.device)
     for number, part in enumerate(split(batch, parts, accelerator.device), start=1):
         last = number == parts  # processes exchange their gradients once a step
-        with contextlib.nullcontext() if last else accelerator.no_sync(model):
+        with nullcontext() if last else accelerator.no_sync(model):
             with accelerator.autocast():
                 value = loss(model, part) / parts
             accelerator.backward(value)

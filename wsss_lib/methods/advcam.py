@@ -5,8 +5,8 @@ semantic segmentation", CVPR 2021 (TPAMI 2022). An adversarial attack moves a ph
 of its class. Climbing moves it *up*: regions that were too weak to count come to take part in the
 score, and the map grows from the most distinctive part to the whole object.
 
-Each pair of a photo and one of its classes is climbed on its own; pairs share nothing but the time
-on the device. The network is frozen: the only gradient is the one with respect to the photo.
+Each pair of a photo and one of its classes is climbed on its own; pairs share nothing but the time on the device. The network
+is frozen: the only gradient is the one with respect to the photo.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from wsss_lib.data.augmentation import mirrored_views, scaled
+from wsss_lib.data.limits import refuse_outside
 from wsss_lib.methods.cam import Classifier, at_least_float32, map_size, max_normalised, resize
 
 
@@ -40,10 +41,9 @@ class Climbing:
     regularization: float = 7.0
     """lambda, in the unit below. (Code: 7.)"""
     regularization_unit: Literal["mean", "gradcam", "sum"] = "gradcam"
-    """mean: the penalty is a mean over cells, as the scores are, so that 1 just holds the masked
-    cells back. gradcam (code): a sum over cells of the Grad-CAM, which is smaller than the CAM by
-    the number of positive weights of the class. sum (paper): a sum over cells of the CAM.
-    `regularization_in_mean_units` converts."""
+    """mean: the penalty is a mean over cells, as the scores are, so that 1 just holds the masked cells back. gradcam (code):
+    a sum over cells of the Grad-CAM, which is smaller than the CAM by the number of positive weights of the class. sum
+    (paper): a sum over cells of the CAM. `regularization_in_mean_units` converts."""
     mask_threshold: float = 0.5
     """tau, a fraction of the maximum. (Code: 0.5.)"""
     score: Literal["relu", "logit"] = "relu"
@@ -51,8 +51,7 @@ class Climbing:
     suppress: Literal["all", "absent", "none"] = "all"
     """Which other classes are pushed down: all (code), or only those that the photo is not tagged with."""
     view_weights: Literal["positive", "equal"] = "positive"
-    """A photo and its mirror image weigh by their number of positive cells (the Grad-CAM of the code)
-    or the same (CAM)."""
+    """A photo and its mirror image weigh by their number of positive cells (the Grad-CAM of the code) or the same (CAM)."""
     joint_views: bool = True
     """A photo and its mirror image share step, clamp and mask (code)."""
     normalised_step: bool = True
@@ -69,6 +68,12 @@ class Climbing:
     """Scales below 1 take half the steps (code: 13 of 27)."""
     compensate_half_steps: bool = False
     """Double the maps of such scales. Meant by the code, but undone there by a constant."""
+
+    def __post_init__(self) -> None:
+        refuse_outside(self, "steps", least=1, whole=True)
+        refuse_outside(self, "step_size")
+        refuse_outside(self, "regularization", least=0)
+        refuse_outside(self, "mask_threshold", least=0, most=1)
 
     def steps_at(self, scale: float) -> int:
         """The number of steps at ``scale``, as the official code counts them."""
@@ -204,9 +209,9 @@ def climb_views(
 def attribution(logit_PVKhw: Tensor, class_P: Tensor, view_weights: str) -> Tensor:
     """The map of a pair: the mean of its views' positive logits of the class, mirrored back.
 
-    The code takes the Grad-CAM of the summed positive logits, over photo and mirror image at once.
-    Its channel weights are the class's own weights times the view's share of the positive cells, so
-    it needs no backward pass: it is the CAM, each view weighted by that share.
+    The code takes the Grad-CAM of the summed positive logits, over photo and mirror image at once. Its channel weights are
+    the class's own weights times the view's share of the positive cells, so it needs no backward pass: it is the CAM, each
+    view weighted by that share.
     """
     pair_P = torch.arange(len(class_P), device=class_P.device)
     response_PVhw = logit_PVKhw[pair_P, :, class_P].relu()
@@ -267,9 +272,8 @@ def regularization_in_mean_units(
 ) -> Tensor:
     """Lambda of each pair for a penalty that is a mean over the ``h * w`` cells of the map.
 
-    A sum over cells is ``h w`` times their mean. The Grad-CAM of the code is the map of
-    `attribution` divided by K+, the number of positive weights of the class, and stands once beside
-    scores that are summed over the two views. So
+    A sum over cells is ``h w`` times their mean. The Grad-CAM of the code is the map of `attribution` divided by K+, the
+    number of positive weights of the class, and stands once beside scores that are summed over the two views. So
 
         lambda_mean = h w lambda_sum  =  h w lambda_gradcam / (2 K+).
     """

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wsss_lib.data.augmentation import mirrored_views, scaled
-from wsss_lib.data.layout import VOID
+from wsss_lib.data.layout import VOID, InputError
 from wsss_lib.learning.backbones import ASPP, Backbone
 from wsss_lib.learning.means import masked_mean
 from wsss_lib.methods.cam import at_least_float32, map_size
@@ -27,6 +27,9 @@ class AMN(nn.Module):
         condition_stage: the stage of the backbone whose features are conditioned, counted from 0 or, negative,
             from the end; ``None``: no conditioning. (Code: the last.)
         dropout: share of features set to zero while training. (Code: 0.1.)
+
+    Raises:
+        InputError: the backbone has no such stage.
     """
 
     def __init__(
@@ -42,7 +45,12 @@ class AMN(nn.Module):
         self.backbone = backbone
         self.condition_stage = None
         if condition_stage is not None:
-            self.condition_stage = range(len(backbone.channels))[condition_stage]
+            stages = len(backbone.channels)
+            if not -stages <= condition_stage < stages:
+                raise InputError(
+                    f"condition stage {condition_stage}: the backbone has the stages 0 to {stages - 1}"
+                )
+            self.condition_stage = range(stages)[condition_stage]
             self.gain = nn.Linear(num_classes, backbone.channels[condition_stage])
         self.dropout = nn.Dropout(dropout)
         self.head = ASPP(backbone.channels[-1], num_classes + 1, rates)

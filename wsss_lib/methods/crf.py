@@ -18,7 +18,6 @@ and colour). The sums over all pairs of pixels are taken by one of three backend
 """
 
 import functools
-import math
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal
@@ -28,6 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wsss_lib.data.limits import refuse_outside
 from wsss_lib.methods.lattice import LatticeKernel
 from wsss_lib.methods.mean_field import PairwiseKernel, SeparableKernel, mean_field, pixel_features
 
@@ -68,12 +68,10 @@ class DenseCRF:
     backend: Literal["auto", "pydensecrf", "lattice", "torch"] = "auto"
 
     def __post_init__(self):
-        for name in ("gaussian_sxy", "bilateral_sxy", "bilateral_srgb"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
-        for name in ("iterations", "gaussian_compat", "bilateral_compat"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must not be negative, but is {getattr(self, name)}")
+        # below, pydensecrf's lattice counts further than its integers reach, and ends the program
+        refuse_outside(self, "gaussian_sxy bilateral_sxy bilateral_srgb", least=0.01)
+        refuse_outside(self, "iterations", least=0, whole=True)
+        refuse_outside(self, "gaussian_compat bilateral_compat", least=0)
         if not 0 < self.confidence < 1:
             raise ValueError(f"confidence must be between 0 and 1, not {self.confidence}")
         if self.backend not in ("auto", "pydensecrf", "lattice", "torch"):

@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
+from wsss_lib.data.limits import refuse_outside
 from wsss_lib.learning.backbones import backbone, fold_norms
 from wsss_lib.learning.training import Training, fit
 from wsss_lib.methods.advcam import Climbing, advcam
@@ -45,6 +46,10 @@ class Bench:
     """Crops a training step. (AMN: 16; DeepLab: 10.)"""
     repeats: int = 2
     """Measurements, of which the fastest counts."""
+
+    def __post_init__(self) -> None:
+        refuse_outside(self, "size batch_sizes crop train_batch repeats", least=1, whole=True)
+        refuse_outside(self, "scales", above=0)
 
 
 def measure(asked: Bench) -> dict:

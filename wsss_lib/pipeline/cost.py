@@ -40,15 +40,13 @@ class Imagined(Work):
         makes: Sequence[Kind] = (),
         *,
         pixels: int,
-        views: int = 1,
-        scale: float = 1.0,
         costs: Sequence[int] | None = None,
+        **counted: object,
     ) -> Iterator[Batch]:
         """Those of `Work.batches`, whether or not they are there; a photo that counts twice is two photos."""
-        costs = [1] * len(photos) if costs is None else costs
-        each = [views * scale**2 * h * w * n for (h, w), n in zip(photos.sizes, costs)]
-        for batch in same_size_batches(photos.sizes, each, pixels):
-            yield pile(self, sum(costs[i] for i in batch), photos.sizes[batch[0]])
+        for batch in same_size_batches(photos.sizes, pixels, costs=costs, **counted):
+            count = sum(costs[i] for i in batch) if costs else len(batch)
+            yield pile(self, count, photos.sizes[batch[0]])
 
 
 class Ledger(TorchDispatchMode):

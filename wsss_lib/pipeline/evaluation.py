@@ -82,8 +82,9 @@ def sweep_maps(maps: Path, photos: MaskedPhotos, bar=lambda items, title: items)
     """
     sweep = ThresholdSweep(len(photos.names))
     for i in bar(ranks.share(range(len(photos))), f"evaluate {maps.name}"):
-        map_kHW, classes_k = whole_map(maps, photos.ids[i])
-        sweep.add(map_kHW, classes_k, photos.mask(i))
+        truth_HW = photos.mask(i)
+        map_kHW, classes_k = whole_map(maps, photos.ids[i], truth_HW.shape, photos.num_classes)
+        sweep.add(map_kHW, classes_k, truth_HW)
     parts = ranks.gathered(sweep)
     total = sum(parts[1:], start=parts[0])
     total.best_thresholds = in_turns([part.best_thresholds for part in parts])

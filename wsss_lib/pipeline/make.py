@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from wsss_lib import toy
-from wsss_lib.data.files import write_json
+from wsss_lib.data.files import remove, write_json
 from wsss_lib.data.layout import InputError
 from wsss_lib.pipeline import ranks
 from wsss_lib.pipeline.evaluation import with_bands
@@ -102,12 +102,13 @@ def make_stages(
     to_make = [each.name for each in wanted if each.state not in ("done", "taken over")]
     ranks.decided_by_main(lambda: rehearse(work, to_make))
     if work.device.type == "cuda":  # each process has a device of its own
-        for name in to_make:
-            try_largest(work.of(name))
+        with ranks.own_share():
+            for name in to_make:
+                try_largest(work.of(name))
     if ranks.is_main():
         work.run.start(recipe, seed=recipe.seed)
     ranks.wait()
-    with full_disk_is_said(work.run.folder), damage_is_said(work.run):
+    with ranks.own_share(), full_disk_is_said(work.run.folder), damage_is_said(work.run):
         for each in wanted:
             make_stage(work.of(each.name), each, others)
         if ranks.is_main():
@@ -117,8 +118,15 @@ def make_stages(
 
 
 def opened(recipe: Recipe, folder: str | Path, progress: bool) -> Work:
-    """Draws the photos of a recipe, if it asks for it, and reads its lists of photos: one process first, then all."""
+    """Draws the photos of a recipe, if it asks for it, and reads its lists of photos: one process first, then all.
+
+    Raises:
+        InputError: they cannot be read, or the processes were asked for different things.
+    """
+    recipe.in_order(list(recipe.stages))  # refuses a source that is not there
     ranks.join()
+    if len(set(ranks.gathered(fingerprint(recipe, Path(folder))))) > 1:
+        raise InputError("the processes of one run were started with different settings")
     work = Work(recipe, Run(folder), progress)
 
     def first() -> None:
@@ -213,10 +221,9 @@ def why(before: dict, now: Planned) -> str:
         return (
             f"by version {before.get('version')} of the stage, this is version {now.of['version']}"
         )
-    changed = difference(before["settings"], now.of["settings"], now.name)
     return (
-        changed
-        or difference(before["also"], now.of["also"])
+        difference(before.get("settings"), now.of["settings"], now.name)
+        or difference(before.get("also"), now.of["also"])
         or "from other files of a stage before it"
     )
 
@@ -269,7 +276,7 @@ def damage_is_said(run: Run) -> Iterator[None]:
         if stage is None:
             raise
         run.undo(stage)
-        error.file.unlink(missing_ok=True)
+        remove(error.file)
         raise InputError(
             f"{error.file} was damaged or is missing, so {stage} counts as not done: give the same command again, which "
             "makes what is missing"

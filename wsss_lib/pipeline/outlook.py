@@ -123,7 +123,7 @@ def outlook_undrawn(recipe: Recipe, folder: str | Path, targets: Sequence[str]) 
             recipe.stages[name].rehearse(work.of(name))
         refuse_small_disk(work, possible)
         estimates = {name: estimated(work.of(name)) for name in possible}
-        begun = {name: work.run.mark(name)["key"] is not None for name in possible}
+        begun = {name: work.run.mark(name)["key"] != "" for name in possible}
     said = {
         name: "known when the photos are there" if begun[name] else "will be made"
         for name in possible

@@ -4,7 +4,8 @@ Every process calls these functions at the same places of the program. Nothing h
 a loop over a set, whose order differs between processes.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 import torch
@@ -46,6 +47,16 @@ def wait() -> None:
 def share(items: Sequence) -> Sequence:
     """The items that this process takes care of: each by one process, in turns."""
     return items[PartialState().process_index :: count()]
+
+
+@contextlib.contextmanager
+def own_share() -> Iterator[None]:
+    """Marks an error (``error.own_share``) that meets one process in its share of the work: only it can say so."""
+    try:
+        yield
+    except Exception as error:
+        error.own_share = True
+        raise
 
 
 def gathered(value: object) -> list:

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from wsss_lib.data.layout import InputError
+from wsss_lib.data.limits import refuse_outside
 from wsss_lib.learning.training import speed
 from wsss_lib.pipeline.kinds import Kind
 from wsss_lib.pipeline.stage import Network, Stage
+from wsss_lib.toy.scene import SIZES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,12 @@ class Data:
     draw_size: int = 128
     """Side of the drawn photos, in pixels."""
 
+    def __post_init__(self) -> None:
+        refuse_outside(self, "workers draw_seed draw_photos", least=0, whole=True)
+        refuse_outside(self, "draw_size", least=SIZES[0], most=SIZES[1], whole=True)
+        if not self.root.strip():
+            raise ValueError("root must be a folder, but is empty")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -48,6 +56,9 @@ class Recipe:
     """"default": the published ImageNet weights (or the toy's own); else a file in torchvision's format."""
     seed: int = 0
     """Of every random choice in training."""
+
+    def __post_init__(self) -> None:
+        refuse_outside(self, "seed", least=0, most=2**63 - 1, whole=True)
 
     @property
     def stages(self) -> dict[str, Stage]:
@@ -62,6 +73,19 @@ class Recipe:
     def making(self, kind: Kind) -> list[str]:
         """The stages that make files of a kind."""
         return [name for name, stage in self.stages.items() if kind in stage.makes]
+
+    def source(self, kind: Kind, name: str) -> str:
+        """The stage ``name``, whose files of a kind are read.
+
+        Raises:
+            InputError: it makes none, or there is no such stage.
+        """
+        makers = self.making(kind)
+        if name not in makers:
+            raise InputError(
+                f"{name!r} makes no {kind.folder}: choose a source among {', '.join(makers)}"
+            )
+        return name
 
     def in_order(self, targets: Sequence[str]) -> list[str]:
         """The targets and all that they need, each behind what it needs.

@@ -23,28 +23,25 @@ import errno
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from wsss_lib.data.files import atomic, read_json, write_json
+from wsss_lib.data.files import atomic, read_json, remove, remove_abandoned, write_json
 from wsss_lib.data.layout import InputError
-from wsss_lib.pipeline.fingerprints import plain
+from wsss_lib.pipeline.fingerprints import fingerprint, plain
 from wsss_lib.pipeline.provenance import provenance
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# PyTorch and safetensors say it in words only
-DISK_FULL_WORDS = ("No space left on device", "unexpected pos", "PytorchStreamWriter failed")
 LOG = ".jsonl"  # the one kind of file that is appended to
-ABANDONED_AFTER = 3600  # seconds; nobody takes as long to write one file
 NOTHING = {
-    "key": None,
+    "key": "",
     "of": {},
     "shown": {},
     "done": False,
     "outputs": [],
     "starts": 0,
     "figures": {},
+    "digest": "",
 }
 
 
@@ -57,9 +54,8 @@ def full_disk_is_said(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
-        full = isinstance(error, OSError) and error.errno in DISK_FULL
-        if full or any(words in str(error) for words in DISK_FULL_WORDS):
+    except OSError as error:
+        if error.errno in DISK_FULL:
             raise InputError(
                 f"{folder} could not be written: its disk is full. Everything finished is kept: free some space and give the "
                 "same command again."
@@ -103,23 +99,29 @@ class Run:
                 now = first | {"continued": [*first.get("continued", []), now | before]}
             write_json(self.folder / "recipe.json", recipe)
             write_json(file, now)
-            self._remove_abandoned()
+            remove_abandoned(self.folder.rglob(".*.part"))
 
     @property
     def recipe(self) -> dict:
         """What was asked for last."""
-        return read_json(self.folder / "recipe.json")
+        return read_dict(self.folder / "recipe.json")
 
     @property
     def provenance(self) -> dict:
         """That of the first start, and under ``continued`` a list of the later ones."""
-        return read_json(self.folder / "provenance.json")
+        return read_dict(self.folder / "provenance.json")
 
     def mark(self, stage: str) -> dict:
-        """What is known of a stage: ``key``, what it stands for (``of``), ``done``, ``outputs``, ``figures``."""
-        file = self._mark_file(stage)
-        known = read_json(file) if file.is_file() else {}
-        return NOTHING | known if isinstance(known, dict) else NOTHING
+        """What is known of a stage: ``key``, what it stands for (``of``), ``done``, ``outputs``, ``figures``.
+
+        If that is not what was written, the stage counts as not done: its files are kept, and measured again.
+        """
+        known = read_dict(self._mark_file(stage))
+        sound = {n: known[n] for n in NOTHING.keys() & known if type(known[n]) is type(NOTHING[n])}
+        mark = NOTHING | sound
+        if mark["digest"] != digest(mark):
+            mark |= {"done": False, "figures": {}}
+        return mark | {"outputs": [each for each in mark["outputs"] if inside(each)]}
 
     def figures(self, stages: Sequence[str]) -> dict[str, dict]:
         """All that was measured when these stages were made."""
@@ -128,8 +130,7 @@ class Run:
 
     def metrics(self) -> dict[str, dict]:
         """All that was measured so far, stage by stage, as it stands in ``metrics.json``."""
-        file = self.folder / "metrics.json"
-        return read_json(file) if file.is_file() else {}
+        return read_dict(self.folder / "metrics.json")
 
     def fresh(self, stage: str, key: str) -> bool:
         """Whether the stage was finished under this fingerprint and its files are still there."""
@@ -156,7 +157,7 @@ class Run:
         if mark["key"] != key:
             self._mark_file(stage).unlink(missing_ok=True)
             for output in {*mark["outputs"], *outputs}:
-                _remove(self.folder / output)
+                remove(self.folder / output)
             mark = NOTHING
         begun = {"key": key, "of": plain(of), "outputs": sorted(outputs), "shown": plain(shown)}
         self._write_mark(stage, NOTHING | begun | {"starts": mark["starts"] + 1})
@@ -185,9 +186,8 @@ class Run:
         """The stage that made a file of this run."""
         path = Path(os.path.abspath(file))
         for mark in sorted((self.folder / "stages").glob("*.json")):
-            made = [
-                Path(os.path.abspath(self.folder / each)) for each in read_json(mark)["outputs"]
-            ]
+            outputs = self.mark(mark.stem)["outputs"]
+            made = [Path(os.path.abspath(self.folder / each)) for each in outputs]
             if any(path == each or each in path.parents for each in made):
                 return mark.stem
         return None
@@ -217,14 +217,24 @@ class Run:
         return self.folder / "stages" / f"{stage}.json"
 
     def _write_mark(self, stage: str, mark: dict) -> None:
-        write_json(self._mark_file(stage), mark)
+        write_json(self._mark_file(stage), mark | {"digest": digest(mark)})
 
-    def _remove_abandoned(self) -> None:
-        """Removes what a killed process left half-written; a file of a living one is younger."""
-        for file in self.folder.rglob(".*.part"):
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - file.stat().st_mtime > ABANDONED_AFTER:
-                    file.unlink()
+
+def read_dict(file: Path) -> dict:
+    """What a JSON file of a run holds; nothing if it is not there, or is not a dict."""
+    value = read_json(file) if file.exists() else {}
+    return value if isinstance(value, dict) else {}
+
+
+def digest(mark: dict) -> str:
+    """Stands for all that a mark says."""
+    return fingerprint({name: mark[name] for name in NOTHING if name != "digest"})
+
+
+def inside(output: object) -> bool:
+    """Whether something is the name of a file or folder below the run's: only such may be removed."""
+    parts = PurePath(output).parts if isinstance(output, str) else ()
+    return bool(parts) and not PurePath(output).is_absolute() and ".." not in parts
 
 
 def difference(old: object, new: object, name: str = "") -> str:
@@ -236,13 +246,6 @@ def difference(old: object, new: object, name: str = "") -> str:
                 return difference(old.get(key), new.get(key), below)
         return ""
     return f"{name} was {json.dumps(old)}, now {json.dumps(new)}"
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -24,7 +24,6 @@ decide what it makes, another value is another result, but for those of `speed` 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -33,6 +32,7 @@ from torch import Tensor, nn
 
 from wsss_lib.data.augmentation import Augmentation
 from wsss_lib.data.layout import InputError
+from wsss_lib.data.limits import refuse_outside
 from wsss_lib.learning.backbones import Backbone, backbone, weights_fingerprint
 from wsss_lib.learning.training import Training, speed
 from wsss_lib.pipeline import ranks
@@ -135,14 +135,13 @@ class MapStage(Stage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        refuse_outside(self, "threshold seed_thresholds", least=0, most=1)
         foreground, background = self.seed_thresholds
-        if not 0 <= background <= foreground <= 1:
+        if background > foreground:
             raise ValueError(
-                "seed thresholds are 0 <= background <= foreground <= 1, but the foreground has "
-                f"{foreground} and the background {background}"
+                "seed_thresholds are those of the foreground and of the background, which is not the higher one, but they "
+                f"are {foreground} and {background}"
             )
-        if not 0 <= self.threshold <= 1:
-            raise ValueError(f"a threshold lies in 0 ... 1, but is {self.threshold}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,10 +158,10 @@ class LookingStage(Stage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
-            raise ValueError(f"scales are positive, at least one, but are {self.scales}")
-        if self.batch_pixels <= 0:
-            raise ValueError(f"batch pixels are positive, but are {self.batch_pixels}")
+        if not self.scales:
+            raise ValueError("scales must be at least one")
+        refuse_outside(self, "scales", above=0)
+        refuse_outside(self, "batch_pixels", least=1, whole=True)
 
     def network(self, work: Work) -> nn.Module:
         """The network that looks, before it has learned."""
@@ -214,6 +213,11 @@ class NetworkStage(Stage):
     frozen_norm: bool = True
     """Batch normalisation keeps the statistics of the pretrained weights."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_outside(self, "output_stride", least=1, whole=True)
+        refuse_outside(self, "frozen_stages", least=0, whole=True)
+
     def also(self, work: Work) -> dict:
         """The backbone that it starts from, and the seed."""
         recipe = work.recipe
@@ -254,5 +258,11 @@ class NetworkStage(Stage):
             raise InputError(
                 f"{work.name}: a batch of {self.training.batch_size} cannot be dealt to {ranks.count()} process(es) in "
                 f"{self.training.accumulate} part(s): choose a multiple of {parts} for --{work.name}.training.batch-size"
+            )
+        sizes = set(work.photos(self.reads[0]).tagged().sizes)
+        if self.augmentation.crop is None and len(sizes) > 1:
+            raise InputError(
+                f"{work.name}: photos of {len(sizes)} sizes cannot be learned from together: give the side of a square that "
+                f"is cut out of them, --{work.name}.augmentation.crop 320"
             )
         self.network(work)

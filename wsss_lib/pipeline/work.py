@@ -168,23 +168,17 @@ class Work:
         makes: Sequence[Kind] = (),
         *,
         pixels: int,
-        views: int = 1,
-        scale: float = 1.0,
-        costs: Sequence[int] | None = None,
+        **counted: object,
     ) -> Iterator[Batch]:
         """Goes through photos in batches of one size, the largest first, and reads ahead.
 
         Args:
             photos: any.
             makes: a batch is left out if the files of these kinds are there for each of its photos.
-            pixels: that a batch has at most, over all that follows.
-            views: how often a photo is looked at, at one scale.
-            scale: the largest one.
-            costs: how many times each photo counts; 1 if not given.
+            pixels: that a batch has at most.
+            counted: how they are counted, see `wsss_lib.data.batches.same_size_batches`.
         """
-        costs = [1] * len(photos) if costs is None else costs
-        each = [views * scale**2 * h * w * n for (h, w), n in zip(photos.sizes, costs)]
-        batches = ranks.share(same_size_batches(photos.sizes, each, pixels))
+        batches = ranks.share(same_size_batches(photos.sizes, pixels, **counted))
         left = [batch for batch in batches if not makes or not self._made(photos, batch, makes)]
         loader = DataLoader(
             Pixels(photos),
@@ -230,7 +224,8 @@ class Work:
         missing = self.unmade(MASKS, self.tagged())
         photos = Path(self.recipe.data.root) / PHOTOS
         maps = self.run.folder / MAPS.folder / source
-        job = functools.partial(mask_of_map, photos, maps, self.folder(MASKS.folder), method)
+        masks, classes = self.folder(MASKS.folder), self.tagged().num_classes
+        job = functools.partial(mask_of_map, photos, maps, masks, method, classes)
         made = map_processes(job, ((id,) for id in missing))
         for _ in self.bar(made, f"{self.name} from {source}", total=len(missing)):
             pass
@@ -249,10 +244,13 @@ class Pixels(Dataset):
         return self.photos.image(index)
 
 
-def mask_of_map(photos: Path, maps: Path, masks: Path, method: Callable, id: str) -> None:
+def mask_of_map(
+    photos: Path, maps: Path, masks: Path, method: Callable, classes: int, id: str
+) -> None:
     """Reads a photo and its maps, and writes what ``method`` makes of them: the job of a process."""
     image_HW3 = pil_to_tensor(read_photo(photos / f"{id}.jpg")).permute(1, 2, 0).contiguous()
-    write_label(masks / f"{id}{MASKS.ending}", method(image_HW3, *whole_map(maps, id)))
+    map_kHW, classes_k = whole_map(maps, id, image_HW3.shape[:2], classes)
+    write_label(masks / f"{id}{MASKS.ending}", method(image_HW3, map_kHW, classes_k))
 
 
 def write_label(file: Path, label_HW: Tensor) -> None:

@@ -13,14 +13,13 @@ Everything follows from (seed, split, index) through `numpy.random.default_rng`;
 """
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 from PIL import Image
 from tqdm.auto import tqdm
 
 from wsss_lib.data import annotations, layout
+from wsss_lib.data.files import atomic_folder
 from wsss_lib.data.layout import VOID, InputError
 from wsss_lib.toy.scene import NAMES, SPLITS, STANDARD_SIZE, Scene, draw
 
@@ -85,24 +84,29 @@ def write(
         classes=classes,
     )
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        if root.is_dir() and _read_options(root) == options:
-            return False
-        raise InputError(
-            f"{root} already holds something else than this dataset; delete it or name another folder."
-        )
+        refuse_another(root, options)
+        return False
+    if seed < 0:
+        raise InputError(f"cannot draw with the seed {seed}; give 0 or more.")
     if min(train, val, test) < 0 or train == 0:
         raise InputError(
             f"cannot draw {train} train, {val} val and {test} test photos; ask for at least one to train on."
         )
-    aside = root.with_name(f".{root.name}.{os.getpid()}.part")
     try:
-        _write_files(aside, options, progress)
-        if root.exists():
-            root.rmdir()
-        os.rename(aside, root)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        with atomic_folder(root) as aside:
+            _write_files(aside, options, progress)
+    except FileExistsError:  # somebody else was faster
+        refuse_another(root, options)
+        return False
     return True
+
+
+def refuse_another(root: Path, options: dict) -> None:
+    """Raise an InputError if ``root`` holds anything but the dataset of these options."""
+    if _read_options(root) != options:
+        raise InputError(
+            f"{root} already holds something else than this dataset; delete it or name another folder."
+        )
 
 
 def _read_options(root: Path) -> dict | None:

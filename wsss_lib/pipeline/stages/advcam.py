@@ -31,6 +31,10 @@ class AdvCamStage(MapStage, LookingStage, Climbing):
     """Pixels that climb together: of all pairs of a photo and a class, their mirror images, at the scale at hand. Six
     million take 6 GB with a ResNet-50. Lower it if memory does not do; it changes the time."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        Climbing.__post_init__(self)
+
     def needs(self, recipe) -> tuple[str, ...]:
         """The classifier."""
         return ("classifier",)

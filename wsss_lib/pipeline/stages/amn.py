@@ -7,11 +7,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from wsss_lib.data.limits import refuse_outside
 from wsss_lib.data.photos import read_mask
 from wsss_lib.learning.backbones import Backbone
 from wsss_lib.learning.training import speed
 from wsss_lib.methods.amn import AMN, amn_maps, label_probability, per_pixel_loss
-from wsss_lib.pipeline.kinds import LABELS, MAPS, NETWORK
+from wsss_lib.pipeline.kinds import LABELS, MAPS, MASKS, NETWORK
 from wsss_lib.pipeline.stage import LookingStage, MapStage, NetworkStage, later
 from wsss_lib.pipeline.stages.classifier import learned_classifier
 from wsss_lib.pipeline.work import Batch, Work
@@ -47,9 +48,16 @@ class AmnStage(MapStage, LookingStage, NetworkStage):
     """Stretch maps only where the seed does not say background (official post-processing)."""
     batch_pixels: int = speed(24_000_000)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_outside(self, "rates", least=1, whole=True)
+        refuse_outside(self, "dropout smoothing", least=0, most=1)
+        refuse_outside(self, "condition_stage", whole=True)
+
     def needs(self, recipe) -> tuple[str, ...]:
         """The seeds, and the classifier if it starts from it."""
-        return ("classifier", self.source) if self.start == "classifier" else (self.source,)
+        seeds = recipe.source(MASKS, self.source)
+        return ("classifier", seeds) if self.start == "classifier" else (seeds,)
 
     def network(self, work: Work) -> AMN:
         """AMN on its pretrained backbone."""

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from wsss_lib.data.limits import refuse_outside
 from wsss_lib.learning.training import speed
 from wsss_lib.methods.cam import Classifier, cam
 from wsss_lib.pipeline.kinds import MAPS
@@ -29,6 +30,10 @@ class CamStage(MapStage, LookingStage):
     dilated: bool = False
     """Spread the convolutions behind a stride that is not taken."""
     batch_pixels: int = speed(24_000_000)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_outside(self, "output_stride", least=1, whole=True)
 
     def needs(self, recipe) -> tuple[str, ...]:
         """The classifier."""

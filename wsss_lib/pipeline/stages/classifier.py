@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from wsss_lib.data.limits import refuse_outside
 from wsss_lib.learning.backbones import backbone
 from wsss_lib.learning.metrics import mean_average_precision
 from wsss_lib.learning.storage import load_state
@@ -26,6 +27,10 @@ class ClassifierStage(NetworkStage):
 
     batch_pixels: int = speed(12_000_000)
     """Pixels of the ``val`` photos that are looked at together."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_outside(self, "batch_pixels", least=1, whole=True)
 
     def network(self, work: Work) -> Classifier:
         """The classifier before it has learned."""

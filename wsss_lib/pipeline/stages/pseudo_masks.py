@@ -5,7 +5,7 @@ from functools import partial
 from typing import ClassVar
 
 from wsss_lib.methods.seeds import pseudo_mask
-from wsss_lib.pipeline.kinds import MASKS
+from wsss_lib.pipeline.kinds import MAPS, MASKS
 from wsss_lib.pipeline.stage import Stage, deciding
 from wsss_lib.pipeline.work import Work
 
@@ -28,7 +28,7 @@ class PseudoMasksStage(Stage):
 
     def needs(self, recipe) -> tuple[str, ...]:
         """The maps."""
-        return (self.source,)
+        return (recipe.source(MAPS, self.source),)
 
     def also(self, work: Work) -> dict:
         """The threshold of the maps, and the CRF."""

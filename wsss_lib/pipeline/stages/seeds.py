@@ -5,7 +5,7 @@ from functools import partial
 from typing import ClassVar
 
 from wsss_lib.methods.seeds import seed
-from wsss_lib.pipeline.kinds import MASKS
+from wsss_lib.pipeline.kinds import MAPS, MASKS
 from wsss_lib.pipeline.stage import Stage, deciding
 from wsss_lib.pipeline.work import Work
 
@@ -23,7 +23,7 @@ class SeedsStage(Stage):
 
     def needs(self, recipe) -> tuple[str, ...]:
         """The maps."""
-        return (self.source,)
+        return (recipe.source(MAPS, self.source),)
 
     def also(self, work: Work) -> dict:
         """The thresholds of the maps, and the CRF."""

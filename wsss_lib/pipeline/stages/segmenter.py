@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from wsss_lib.data.layout import PHOTOS, read_photo
+from wsss_lib.data.limits import refuse_outside
 from wsss_lib.data.photos import MaskedPhotos, Photos
 from wsss_lib.learning.training import speed
 from wsss_lib.methods.crf import DenseCRF, refine
 from wsss_lib.methods.deeplab import DeepLabV2, segment, segmentation_loss
-from wsss_lib.pipeline.kinds import NETWORK, PREDICTIONS
+from wsss_lib.pipeline.kinds import MASKS, NETWORK, PREDICTIONS
 from wsss_lib.pipeline.processes import map_processes
 from wsss_lib.pipeline.stage import LookingStage, NetworkStage
 from wsss_lib.pipeline.work import Batch, Work, write_label
@@ -58,9 +59,14 @@ class SegmenterStage(LookingStage, NetworkStage):
     batch_pixels: int = speed(1_500_000)
     """Pixels that are tested together: of all photos and, if ``mirrored``, their mirror images."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_outside(self, "rates", least=1, whole=True)
+        refuse_outside(self, "train_scales", above=0)
+
     def needs(self, recipe) -> tuple[str, ...]:
         """The masks."""
-        return (self.source,)
+        return (recipe.source(MASKS, self.source),)
 
     def network(self, work: Work) -> DeepLabV2:
         """DeepLabV2 on its pretrained backbone."""

@@ -41,7 +41,7 @@ class SupervisedStage(Stage):
 
     def rehearse(self, work: Work) -> None:
         """As the segmentation network."""
-        work.recipe.segmenter.rehearse(work)
+        work.recipe.segmenter.rehearse(work.of("segmenter"))
 
     def make(self, work: Work) -> None:
         """Trains on true masks and predicts the ``val`` photos."""
