@@ -71,7 +71,8 @@ def unpack(tar: Path, root: Path, md5: str = MD5) -> None:
                     f"{tar} cannot be unpacked: it holds no {INSIDE}; give VOC 2012's."
                 )
     except (tarfile.TarError, zlib.error, EOFError) as error:
-        raise InputError(f"{tar} cannot be unpacked ({error}); download it again.") from error
+        reason = (str(error).splitlines() or ["empty"])[0].rstrip(":(")
+        raise InputError(f"{tar} cannot be unpacked ({reason}); download it again.") from error
 
 
 def wanted(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

@@ -17,7 +17,7 @@ from tests.book.notebook_rules import BOOK, ROOT, Notebook
 FILES = sorted(BOOK.glob("*.ipynb"))
 CHAPTERS = "01-problem 02-cam 03-climbing 04-regularization 05-seeds 06-threshold 07-conditioning"
 CHAPTERS = [*CHAPTERS.split(), "08-segmentation", "09-full-scale", "A-disagreements"]
-PAGES = ["intro", "notation", "glossary", "bibliography", "api", "instructors"]
+PAGES = ["intro", "notation", "glossary", "bibliography", "api", "promises", "instructors"]
 
 
 def book_script(name):

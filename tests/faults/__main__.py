@@ -5,7 +5,6 @@ Prints how many were tried, and what became of them; whatever must not happen is
 
 import sys
 import tempfile
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -19,7 +18,7 @@ from tqdm import tqdm
 
 from tests.faults.kills import Undisturbed
 from tests.faults.settings import wrong_settings
-from tests.faults.trial import TARGETS, attempt, make_world
+from tests.faults.trial import TARGETS, make_world, one
 from wsss_lib.recipes import toy
 
 GOOD = ("used", "refused", "mended")
@@ -83,13 +82,6 @@ def trials(asked: Faults, place: Path) -> Iterator[tuple[str, tuple[str, str]]]:
                     f"kill of one of {processes}",
                     run.trial(stages[i % len(stages)], i + asked.seed),
                 )
-
-
-def one(world: Path, place: Path, job: tuple[str, str]) -> tuple[str, str]:
-    """One damaged file, in a folder of its own."""
-    warnings.simplefilter("ignore")  # of Pillow, about files that are refused afterwards
-    with tempfile.TemporaryDirectory(dir=place) as own:
-        return attempt(*job, world, Path(own))
 
 
 if __name__ == "__main__":

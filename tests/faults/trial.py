@@ -4,6 +4,8 @@ import hashlib
 import os
 import shutil
 import tarfile
+import tempfile
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -193,6 +195,13 @@ def attempt(name: str, seed: str, world: Path, place: Path) -> tuple[str, str]:
     if (place / "ran").exists():
         outcome, words = "code", "code of the file was run"
     return outcome, f"{mutation.__name__} of {file.relative_to(place)}: {words}"
+
+
+def one(world: Path, place: Path, job: tuple[str, str]) -> tuple[str, str]:
+    """One fault, a name and a seed, in a folder of its own below ``place``: the job of a process."""
+    warnings.simplefilter("ignore")  # of Pillow, about files that are refused afterwards
+    with tempfile.TemporaryDirectory(dir=place) as own:
+        return attempt(*job, world, Path(own))
 
 
 def special(file: Path, rng: Random, folders: bool) -> None:

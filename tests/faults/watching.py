@@ -21,10 +21,10 @@ BAR = re.compile(r"\d+%\||\d+ files \[")
 
 
 def harmless(event: str, arguments: tuple) -> bool:
-    """Whether it is what the package itself starts: git, to note its version, and processes of its own for the CRF."""
+    """Whether it is what the package itself starts: git and uname, for the provenance, and processes of its own for the CRF."""
     if event == "socket.connect":
         return isinstance(arguments[1], str)  # a socket of this machine
-    return event == "subprocess.Popen" and arguments[0] in ("git", sys.executable)
+    return event == "subprocess.Popen" and arguments[0] in ("git", "uname", sys.executable)
 
 
 @dataclass

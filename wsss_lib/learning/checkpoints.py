@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from wsss_lib.data.files import atomic
+from wsss_lib.data.files import atomic, remove
 from wsss_lib.data.layout import InputError
 
 LOG_EVERY = 10  # steps; reading the loss waits for the device, so it is not read at every step
@@ -123,6 +123,8 @@ class Log:
         self.batch_size, self.last, self.since = batch_size, start, time.perf_counter()
         if self.path:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.path.is_file():  # a pipe, say, would never let itself be written to
+                remove(self.path)
             cut_back(self.path, start)
 
     def step(self, done: int, loss: Tensor, lr: float) -> None:
