@@ -35,7 +35,7 @@ def objects(root: str | Path, id: str) -> list[tuple[str, Box | None]]:
             f"{file} is missing, but the tags of a photo are read from it; write the "
             "annotations with data_scripts/prepare_folder.py."
         ) from None
-    except (*UNREADABLE, AttributeError, TypeError, ArithmeticError) as error:
+    except (*UNREADABLE, LookupError, AttributeError, TypeError, ArithmeticError) as error:
         raise InputError(
             f"{file} is not an annotation in VOC's format ({error}); restore it or write it anew."
         ) from error

@@ -142,15 +142,9 @@ def draw(data: Data, progress: bool) -> None:
     """Draws the embedded dataset, if the recipe asks for it and it is not there."""
     if data.draw_seed is not None:
         train, val, test = data.draw_photos
-        toy.write(
-            data.root,
-            seed=data.draw_seed,
-            train=train,
-            val=val,
-            test=test,
-            size=data.draw_size,
-            progress=progress,
-        )
+        options = {"seed": data.draw_seed, "size": data.draw_size, "progress": progress}
+        with full_disk_is_said(Path(data.root)):
+            toy.write(data.root, train=train, val=val, test=test, **options)
 
 
 def plan(work: Work, others: Sequence[Run] = ()) -> list[Planned]:
