@@ -158,6 +158,10 @@ def test_what_a_process_meets_alone_it_says(wsss, small, monkeypatch):
     refused(wsss("advcam", "small", "--quiet"), "classifier counts as not done")
 
 
+def test_a_seed_that_cannot_be_is_one_sentence(wsss):
+    refused(wsss("run", "toy-quick", "--seed", "-1"), "seed must be a whole number")
+
+
 def test_unknown_words_are_answered_with_the_known_ones(wsss, small):
     refused(wsss("rum", "toy"), "'rum'", "did you mean run?", "evaluate")
     refused(wsss("run", "voc13"), "'voc13'", "did you mean voc12? There are", "toy-quick")
@@ -177,7 +181,7 @@ def test_a_file_that_is_in_the_way(wsss, small, tmp_path):
     wsss("classifier", "small", "--quiet")
     (tmp_path / "runs/small/report.html").unlink()
     (tmp_path / "runs/small/report.html").mkdir()
-    refused(wsss("report", "runs/small"), "report.html", "Is a directory")
+    refused(wsss("report", "runs/small"), "report.html", "is a folder")
 
 
 def test_a_missing_or_empty_dataset(wsss, small, tmp_path):

@@ -184,7 +184,12 @@ def asked(word: str, name: str, recipe: Recipe, meaning: str, arguments: Sequenc
 def parsed(kind: type, arguments: Sequence[str], words: str, **more) -> object:
     """What options ask for; one process says what is wrong with them."""
     options = {"args": arguments, "config": (tyro.conf.FlagCreatePairsOff,), **more}
-    return tyro.cli(kind, prog=f"wsss {words}", console_outputs=is_main(), **options)
+    try:
+        return tyro.cli(kind, prog=f"wsss {words}", console_outputs=is_main(), **options)
+    except (
+        ValueError
+    ) as error:  # of a setting that the outermost class checks; tyro says all others
+        raise InputError(str(error)) from error
 
 
 def summary(run: Run) -> str:

@@ -61,6 +61,14 @@ def test_a_flipped_bit_is_noticed(tmp_path):
         load_map(tmp_path / "a.npz")
 
 
+@pytest.mark.parametrize("classes", [[np.nan], [1e30], [0.5], [-1], ["a"]])
+def test_classes_are_counted_from_zero(tmp_path, classes):
+    one = np.ones((1, 2, 2), np.float16)
+    np.savez(tmp_path / "map.npz", classes=np.array(classes), map=one, size=np.array([4, 4]))
+    with pytest.raises(CorruptMap, match="classes"):
+        load_map(tmp_path / "map.npz")
+
+
 def test_a_pickle_is_not_executed(tmp_path):
     np.savez(tmp_path / "a.npz", map=np.array([os.getpid], dtype=object), allow_pickle=True)
     with pytest.raises(CorruptMap):

@@ -53,6 +53,10 @@ class Target:
 MAPS = (*BYTES, mutations.arrays, mutations.arrays, mutations.huge_array)
 PHOTOS = (*BYTES, mutations.picture, mutations.picture, mutations.huge_picture)
 MASKS = (*PHOTOS, mutations.mask_values)
+SEEDS = (
+    *BYTES,
+    mutations.huge_picture,
+)  # a whole mask of the right size is another seed, and no fault
 XML = (*TEXT, *[mutations.xml] * 6)
 JSON = (*BYTES, *[mutations.json_value] * 10)
 WEIGHTS = (*BYTES, *[mutations.other_weights] * 4, mutations.pickled)
@@ -84,7 +88,7 @@ TARGETS = {
     "photos to prepare": Target(30, ("photos",), ("photos/*.jpg",), PHOTOS, FOLDER),
     "archive": Target(40, ("voc.tar",), ("voc.tar",), (*BYTES, *[mutations.members] * 4), VOC),
     "maps of a run": Target(14, ("data", RUN), (f"{RUN}/maps/cam/*.npz",), MAPS, RUNS, "cam_masks"),
-    "seeds of a run": Target(8, ("data", RUN), (f"{RUN}/masks/seeds/*.png",), MASKS, RUNS, "amn"),
+    "seeds of a run": Target(8, ("data", RUN), (f"{RUN}/masks/seeds/*.png",), SEEDS, RUNS, "amn"),
     "weights of a run": Target(
         10, ("data", RUN), (f"{RUN}/checkpoints/classifier.safetensors",), WEIGHTS, RUNS, "cam"
     ),
@@ -233,6 +237,8 @@ def mend(command: str, said: str, place: Path) -> str:
     """Does what a sentence asks for, and gives the same command again; returns why that did not help."""
     if "delete it" in said:
         (place / said.split()[1]).unlink()
+    if "is a folder" in said:
+        (place / said.split()[1].rstrip(":")).rmdir()
     second = answer(lambda: called(command), place)
     if second.code and "--again" in second.said:
         second = answer(lambda: called(f"{command} --again"), place)

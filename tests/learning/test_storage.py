@@ -83,3 +83,5 @@ def test_weights_of_others_need_no_digest(tmp_path):
     safetensors.torch.save_file(model.state_dict(), tmp_path / "theirs.safetensors")
     load_state(tmp_path / "theirs.safetensors", other)
     assert other.weight.equal(model.weight)
+    with pytest.raises(InputError, match="not those that were written"):
+        load_state(tmp_path / "theirs.safetensors", other, own=True)

@@ -2,6 +2,7 @@ import dataclasses
 import itertools
 import json
 import math
+import os
 import time
 
 import pytest
@@ -137,10 +138,15 @@ def trapped(file):
     torch.save({"step": 4, "model": Trap(file.with_name("sprung")), "optimizer": {}}, file)
 
 
+def a_pipe(file):
+    file.unlink()
+    os.mkfifo(file)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
-        cut, empty, of_another_network, of_another_optimizer, at_another_learning_rate,
+        cut, empty, a_pipe, of_another_network, of_another_optimizer, at_another_learning_rate,
         beyond_the_end, of_no_training, trapped,
     ],
 )  # fmt: skip

@@ -271,14 +271,18 @@ def test_only_what_was_drawn_by_this_version_is_drawn_again(tmp_path):
 
 def test_the_script_draws_once_and_refuses_other_options(tmp_path, capsys):
     script = runpy.run_path(str(Path(__file__).parents[2] / "data_scripts" / "make_toy.py"))
-    small = {"root": tmp_path / "toy", "train": 2, "val": 1, "test": 0, "size": 32}
+    words = f"{tmp_path / 'toy'} --train 2 --val 1 --test 0 --size 32".split()
     for answer in ("is ready", "nothing to do"):
-        script["main"](script["Drawing"](**small))
+        script["main"](words)
         assert answer in capsys.readouterr().out
     with pytest.raises(SystemExit) as stop:
-        script["main"](script["Drawing"](**small, classes=3))
+        script["main"]([*words, "--classes", "3"])
     error = capsys.readouterr().err
-    assert stop.value.code == 2 and error.startswith(str(tmp_path)) and "Traceback" not in error
+    assert (
+        stop.value.code == 2
+        and error.startswith(f"make_toy: {tmp_path}")
+        and "Traceback" not in error
+    )
 
 
 # --------------------------------------------------------------------------------------- auxiliary

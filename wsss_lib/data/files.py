@@ -1,6 +1,7 @@
 """Files and folders that are either whole or not there: atomic writes, and JSON."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -21,6 +22,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield aside
+        if path.is_dir():
+            raise IsADirectoryError(
+                errno.EISDIR, "is a folder, where a file is to be written", str(path)
+            )
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)

@@ -66,12 +66,15 @@ def load_map(path: str | Path) -> tuple[Tensor, Tensor, tuple[int, int]]:
         if maps.ndim != 3 or classes.shape != maps.shape[:1] or size.shape != (2,):
             raise ValueError("shapes that do not fit")
         height, width = (int(side) for side in size)
+        if classes.dtype.kind not in "iu" and len(classes):
+            raise ValueError("classes that are not whole numbers")
+        classes = classes.astype(np.int64)
         if min(height, width, *maps.shape[1:]) < 1 or (len(classes) and classes.min() < 0):
             raise ValueError("sizes or classes that cannot be")
         maps = torch.from_numpy(maps.astype(np.float32))
         if not maps.isfinite().all():
             raise ValueError("values that are not numbers")
-        return torch.from_numpy(classes.astype(np.int64)), maps, (height, width)
+        return torch.from_numpy(classes), maps, (height, width)
     except FileNotFoundError:
         raise
     except Exception as error:  # zip, zlib and numpy have a dozen kinds of errors for a broken file

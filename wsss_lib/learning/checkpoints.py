@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from wsss_lib.data.files import atomic, remove
-from wsss_lib.data.layout import InputError
+from wsss_lib.data.layout import InputError, regular
 
 LOG_EVERY = 10  # steps; reading the loss waits for the device, so it is not read at every step
 
@@ -39,9 +39,8 @@ class Checkpoint:
         """Writes the state after ``step`` steps."""
         if self.path and self.accelerator.is_main_process:
             state = {name: part.state_dict() for name, part in self.parts.items()}
-            written = (
-                io.BytesIO()
-            )  # so that a full disk is an error of the system, and not one of PyTorch in words
+            # In memory first: a full disk is then an error of the system, and not PyTorch's own in words.
+            written = io.BytesIO()
             torch.save({"step": step, **state}, written)
             with atomic(self.path) as aside:
                 aside.write_bytes(written.getbuffer())
@@ -59,7 +58,7 @@ class Checkpoint:
             if found and self.accelerator.is_main_process:
                 message = f"{self.path} cannot be used and is removed: this training begins anew"
                 tqdm.write(message, file=sys.stderr)
-                self.path.unlink(missing_ok=True)
+                remove(self.path)
             return 0
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
@@ -68,9 +67,8 @@ class Checkpoint:
     def read(self, steps: int) -> dict | None:
         """The last state; ``None`` if there is none, or none that fits to this training of ``steps`` steps."""
         try:
-            with zipfile.ZipFile(
-                self.path
-            ) as archive:  # torch itself does not compare the checksums that it writes
+            # torch itself does not compare the checksums that it writes
+            with zipfile.ZipFile(regular(self.path)) as archive:
                 if archive.testzip() is not None:
                     return None
             # On the CPU first: a process of several without a GPU has a device that torch cannot restore to.
