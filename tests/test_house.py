@@ -23,7 +23,7 @@ FLOORS = [
     ["learning"],
     ["methods", "toy"],
     ["pipeline"],
-    ["recipes", "cli", "exits", "__main__"],
+    ["recipes", "commands", "cli", "exits", "__main__"],
     ["book"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -8,7 +8,8 @@ One floor of folders; each imports from those above it in this list only.
 ``methods``   CAM, AdvCAM, CRF, seeds, AMN, DeepLab: tensors in, tensors out
 ``toy``       the drawn dataset
 ``pipeline``  stages of a run, file in, file out; runs, evaluation, the report
-``recipes``   whole runs with all their settings; ``cli`` starts them
+``recipes``   whole runs with all their settings
+``commands``  what the command line (``cli``) can do, one command a file
 ``book``      what the chapters need besides
 ============  ==============================================================================
 
