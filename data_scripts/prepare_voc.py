@@ -70,8 +70,13 @@ def unpack(tar: Path, root: Path, md5: str = MD5) -> None:
                 raise InputError(
                     f"{tar} cannot be unpacked: it holds no {INSIDE}; give VOC 2012's."
                 )
-    except (tarfile.TarError, zlib.error, EOFError) as error:
-        reason = (str(error).splitlines() or ["empty"])[0].rstrip(":(")
+    except (
+        tarfile.TarError,
+        zlib.error,
+        EOFError,
+        KeyError,
+    ) as error:  # KeyError: a link to nothing
+        reason = (str(error).splitlines() or ["empty"])[0].strip("\"':(")
         raise InputError(f"{tar} cannot be unpacked ({reason}); download it again.") from error
 
 

@@ -301,3 +301,8 @@ def test_the_drawn_dataset_is_not_mixed_with_another(wsss, tmp_path):
     shutil.rmtree(tmp_path / "runs")
     refused(wsss(*arguments, "--data.draw-seed", 1), "data/toy-quick")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_name_with_a_line_break_does_not_break_the_sentence(wsss, tmp_path):
+    refused(wsss("evaluate", "maps\nof mine", "--data", str(tmp_path)), "is not a folder")
+    refused(wsss("run", "a\nb"), "a\\nb")

@@ -57,7 +57,8 @@ def fail(program: str, error: BaseException, sentence: str, code: int = 2) -> No
     for bar in list(bars):  # a sentence begins a line of its own
         bar.close()
     if is_main() or getattr(error, "own_share", False):
-        print(f"{program}: {sentence}", file=sys.stderr)
+        one_line = sentence.replace("\n", "\\n").replace("\r", "\\r")  # as in the name of a file
+        print(f"{program}: {one_line}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -18,6 +18,7 @@ from tests.faults.mutations import BYTES, TEXT, Mutation
 from tests.faults.watching import answer
 from tests.small_runs import figures, files, small_recipe
 from wsss_lib import cli, recipes, toy
+from wsss_lib.data.files import remove
 from wsss_lib.pipeline.make import run_stages
 from wsss_lib.pipeline.runs import Run
 
@@ -236,7 +237,7 @@ def met(target: Target, place: Path, world: Path, damaged: Path) -> tuple[str, s
 def mend(command: str, said: str, place: Path) -> str:
     """Does what a sentence asks for, and gives the same command again; returns why that did not help."""
     if "delete it" in said:
-        (place / said.split()[1]).unlink()
+        remove(place / said.split()[1])
     if "is a folder" in said:
         (place / said.split()[1].rstrip(":")).rmdir()
     second = answer(lambda: called(command), place)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from wsss_lib.data.layout import InputError, regular
+from wsss_lib.data.layout import InputError
 
 ABANDONED_AFTER = 3600  # seconds; nobody takes as long to write one file
 
@@ -90,8 +90,10 @@ def read_json(path: str | Path) -> object:
     Raises:
         InputError: the file is missing or is not JSON.
     """
+    if os.path.lexists(path) and not os.path.isfile(path):
+        raise InputError(f"{path} is not a file: delete it and run again")
     try:
-        return json.loads(Path(regular(path)).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except OSError as error:
