@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from wsss_lib.data.layout import InputError
 from wsss_lib.data.maps import whole_map
 from wsss_lib.data.photos import Photos, read_mask
 from wsss_lib.pipeline import plots
-
-LONGEST_SIDE = 320  # pixels of a picture in the page
 
 
 def map_picture(file: Path, image: Tensor, colours: np.ndarray) -> np.ndarray | None:
@@ -48,19 +43,3 @@ def choose(photos: Photos, folders: list[Path], count: int) -> list[int]:
         chosen.append(left.pop(int(np.argmax(gains))))
         shown |= photos.tags_NK[chosen[-1]].numpy()
     return sorted(chosen)
-
-
-def as_jpeg(picture: np.ndarray | None) -> dict | None:
-    """A picture as an address that holds it, and its size."""
-    if picture is None:
-        return None
-    image, file = Image.fromarray(picture), io.BytesIO()
-    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    image.save(file, "JPEG", quality=85, subsampling=0)
-    source = f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
-    return {"source": source, "width": image.width, "height": image.height}
-
-
-def hex_of(colour: np.ndarray) -> str:
-    """A colour as pages write it."""
-    return f"#{bytes(colour.tolist()).hex()}"

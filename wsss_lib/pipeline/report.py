@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from wsss_lib.data.files import atomic
+from wsss_lib.data.pages import hex_of, page
 from wsss_lib.pipeline import plots
 from wsss_lib.pipeline.kinds import MAPS, PREDICTIONS
-from wsss_lib.pipeline.pictures import hex_of
 from wsss_lib.pipeline.report_examples import examples
 from wsss_lib.pipeline.report_stages import Made, mapping, number, points, stages_of, text
 from wsss_lib.pipeline.runs import Run, full_disk_is_said
 
-HERE = Path(__file__).parent
+TEMPLATE = Path(__file__).with_name("report.html")
 MOST_TILES = 4
 NOTES = {"miou": "", "val_miou": "", "val_map": "mAP"}  # what a figure is; mIoU goes without saying
 
@@ -35,20 +34,10 @@ def write_report(folder: str | Path) -> Path:
         InputError: the folder holds no run, or the disk is full.
     """
     run = Run.existing(folder)
-    page = template().render(contents(run))
+    made = page(TEMPLATE, **contents(run))
     with full_disk_is_said(run.folder), atomic(run.folder / "report.html") as aside:
-        aside.write_text(page, encoding="utf-8")
+        aside.write_text(made, encoding="utf-8")
     return run.folder / "report.html"
-
-
-def template() -> jinja2.Template:
-    """The page, with places for what a run has to say."""
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    ).get_template("report.html")
 
 
 def contents(run: Run) -> dict:
@@ -58,7 +47,6 @@ def contents(run: Run) -> dict:
     pictures, problem = examples(run, made)
     return {
         "name": run.folder.resolve().name,
-        "style": Markup((HERE / "report.css").read_text(encoding="utf-8")),  # our own, as is
         "facts": list(facts(run, measured)),
         "tiles": tiles(measured),
         "stages": [stage_row(stage) for stage in measured],

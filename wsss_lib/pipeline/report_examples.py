@@ -7,10 +7,11 @@ from pathlib import Path
 
 from wsss_lib.data import layout
 from wsss_lib.data.layout import InputError
+from wsss_lib.data.pages import as_jpeg, hex_of
 from wsss_lib.data.photos import Photos
 from wsss_lib.pipeline import plots
 from wsss_lib.pipeline.kinds import MASKS, Kind
-from wsss_lib.pipeline.pictures import as_jpeg, choose, hex_of
+from wsss_lib.pipeline.pictures import choose
 from wsss_lib.pipeline.report_stages import Made, listed, mapping, text
 from wsss_lib.pipeline.runs import Run
 
