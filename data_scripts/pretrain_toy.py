@@ -20,7 +20,8 @@ from tqdm.auto import tqdm
 
 import wsss_lib
 from wsss_lib.data.augmentation import Augmentation, normalise, paired_augmentation
-from wsss_lib.learning.backbones import TOY_WEIGHTS, backbone
+from wsss_lib.learning.architectures import TOY_WEIGHTS
+from wsss_lib.learning.backbones import backbone
 from wsss_lib.learning.storage import save_state
 from wsss_lib.learning.training import Training, fit
 from wsss_lib.toy.auxiliary import CLASSES, AuxiliaryPhoto, draw_auxiliary

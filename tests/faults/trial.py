@@ -132,7 +132,7 @@ def make_world(place: Path) -> Path:
 
 def toy_weights() -> Path:
     """The drawn dataset's pretrained backbone."""
-    from wsss_lib.learning.backbones import TOY_WEIGHTS
+    from wsss_lib.learning.architectures import TOY_WEIGHTS
 
     return TOY_WEIGHTS
 

@@ -1,21 +1,16 @@
 import hashlib
-from types import SimpleNamespace
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 import torchvision
 
 from wsss_lib.data.layout import InputError
-from wsss_lib.learning.backbones import (
-    ASPP,
-    NAMES,
-    TORCHVISION,
-    backbone,
-    fold_norms,
-    published_weights,
-    weights_fingerprint,
-)
+from wsss_lib.learning.architectures import ARCHITECTURES, NAMES, architecture
+from wsss_lib.learning.backbones import ASPP, backbone, fold_norms
 from wsss_lib.learning.storage import save_state
+from wsss_lib.learning.weights import downloaded, weights_fingerprint
 
 
 def randomised(net):
@@ -38,6 +33,10 @@ def randomised(net):
         ("resnet101", 8, 2048),
         ("mobilenet_v2", 16, 1280),
         ("mobilenet_v2", 8, 1280),
+        ("resnet18", 16, 512),
+        ("resnet34", 8, 512),
+        ("efficientnet_lite0", 16, 1280),
+        ("efficientnet_lite0", 8, 1280),
     ],
 )
 @pytest.mark.parametrize("dilated", [False, True])
@@ -50,7 +49,9 @@ def test_features_have_the_chosen_stride(name, stride, channels, dilated):
 
 
 @pytest.mark.parametrize(
-    "name, coarse, fine", [("toy", 8, 4), ("toy", 8, 2), ("mobilenet_v2", 32, 8)]
+    "name, coarse, fine",
+    [("toy", 8, 4), ("toy", 8, 2)]
+    + [(name, 32, 8) for name in ("mobilenet_v2", "resnet18", "efficientnet_lite0")],
 )
 @torch.no_grad()
 def test_dilation_computes_the_same_features_at_more_places(name, coarse, fine):
@@ -93,8 +94,8 @@ def server(tmp_path, monkeypatch):
     torch.save(torchvision.models.mobilenet_v2(weights=None).state_dict(), made)
     digest = hashlib.sha256(made.read_bytes()).hexdigest()[:8]
     file = made.rename(made.with_name(f"mobilenet_v2-{digest}.pth"))
-    published = SimpleNamespace(url=file.as_uri())
-    monkeypatch.setitem(TORCHVISION, "mobilenet_v2", (*TORCHVISION["mobilenet_v2"][:2], published))
+    there = replace(ARCHITECTURES["mobilenet_v2"], published=partial(downloaded, file.as_uri()))
+    monkeypatch.setitem(ARCHITECTURES, "mobilenet_v2", there)
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
     return file
@@ -106,7 +107,9 @@ def test_published_weights_are_downloaded_once(server, tmp_path):
         net = backbone("mobilenet_v2", weights="default", output_stride=32)
         assert torch.equal(net.stages[0][0][0].weight, state["features.0.0.weight"])
         server.unlink(missing_ok=True)
-    assert published_weights("mobilenet_v2").parent == tmp_path / "home" / "hub" / "checkpoints"
+    assert (
+        architecture("mobilenet_v2").published().parent == tmp_path / "home" / "hub" / "checkpoints"
+    )
 
 
 def damaged(server, folder):
@@ -134,12 +137,12 @@ def test_weights_that_cannot_be_had_are_said_in_one_sentence(trouble, server, tm
     assert not list(folder.glob("*"))  # nothing half-written
 
 
-@pytest.mark.parametrize("name", TORCHVISION)
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("toy", "efficientnet_lite0")])
 def test_every_download_is_compared_with_its_checksum(name, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *given: asked.append(given))
-    file = published_weights(name)
+    file = architecture(name).published()
     ((url, target, digest),) = asked
     assert target == str(file) and file.name == f"{name}-{digest}.pth" and len(digest) == 8
     assert url.endswith(f"/{file.name}")
@@ -209,7 +212,7 @@ def test_aspp_is_the_sum_of_its_branches():
     torch.testing.assert_close(aspp(x), literal)
 
 
-STRIDES = {"toy": 4, "resnet50": 16, "resnet101": 8, "mobilenet_v2": 16}
+STRIDES = {name: 4 if name == "toy" else 8 for name in NAMES}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,7 +4,8 @@ import safetensors
 import torch
 
 from wsss_lib.data.augmentation import normalise
-from wsss_lib.learning.backbones import TOY_WEIGHTS, backbone
+from wsss_lib.learning.architectures import TOY_WEIGHTS
+from wsss_lib.learning.backbones import backbone
 from wsss_lib.toy.auxiliary import draw_auxiliary
 
 UNSEEN = 20_000  # far behind the photos that the backbone was trained on

@@ -43,16 +43,35 @@ def digest(state: Mapping[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def load_state(path: str | Path, model: nn.Module, own: bool = False) -> None:
-    """Loads weights (safetensors, or a PyTorch file) into ``model``; nothing in the file is executed.
-
-    Args:
-        path: the file.
-        model: what it is loaded into.
-        own: the file was written by :func:`save_state`, and so it must have a digest.
+def load_state(path: str | Path, model: nn.Module) -> None:
+    """Loads weights that :func:`save_state` wrote into ``model``.
 
     Raises:
         InputError: the file is missing or broken, or its weights are those of another network.
+    """
+    state = read_state(path, own=True)
+    try:
+        model.load_state_dict(state)
+    except (RuntimeError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"the weights in {path} belong to another network than {type(model).__name__}: choose the backbone and the number "
+            f"of classes that they were made with ({str(error).splitlines()[-1].strip()[:160]})",
+            file=Path(path),
+        ) from error
+
+
+def read_state(path: str | Path, own: bool = False) -> dict[str, Tensor]:
+    """Reads weights (safetensors, or a PyTorch file); nothing in the file is executed.
+
+    Args:
+        path: the file.
+        own: it was written by :func:`save_state`, and so it must have a digest.
+
+    Returns:
+        Names and tensors. What trainings store around them (``state_dict``, ``model`` and the like) is taken off.
+
+    Raises:
+        InputError: the file is missing or broken, holds no weights, or one that is not a number.
     """
     path = Path(path)
     if not path.exists():
@@ -66,20 +85,33 @@ def load_state(path: str | Path, model: nn.Module, own: bool = False) -> None:
             if expected != digest(state) and (own or expected):
                 raise ValueError("its weights are not those that were written")
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = unwrapped(torch.load(path, map_location="cpu", weights_only=True))
+        if not all(value.isfinite().all() for value in state.values()):
+            raise ValueError("a weight is not a number")
     except Exception as error:  # each library has its own errors for a broken file
         raise InputError(
-            f"the weights file {path} cannot be read ({type(error).__name__}: {first_line(error)}): make or fetch it again",
+            f"the weights file {path} cannot be read ({type(error).__name__}: {first_line(error)}): {remedy(error)}",
             file=path,
         ) from error
-    try:
-        model.load_state_dict(state)
-    except (RuntimeError, AttributeError, TypeError) as error:
-        raise InputError(
-            f"the weights in {path} belong to another network than {type(model).__name__}: choose the backbone and the number "
-            f"of classes that they were made with ({str(error).splitlines()[-1].strip()[:160]})",
-            file=path,
-        ) from error
+    return state
+
+
+def unwrapped(found: object) -> dict[str, Tensor]:
+    """The names and tensors in what a training has stored: the largest dictionary of tensors."""
+    inside = [found] if isinstance(found, Mapping) else []
+    inside += [value for each in inside for value in each.values() if isinstance(value, Mapping)]
+    states = [{k: v for k, v in each.items() if isinstance(v, Tensor)} for each in inside]
+    largest = max(states, key=len, default={})
+    if not largest:
+        raise ValueError("it holds no tensors by their names")
+    return largest
+
+
+def remedy(error: Exception) -> str:
+    """What to do with a file that cannot be read."""
+    if "Unsupported global" in str(error) or "GLOBAL" in str(error):
+        return "it holds a whole network or other objects, which is not executed here; save its state_dict() alone"
+    return "make or fetch it again"
 
 
 def first_line(error: Exception) -> str:

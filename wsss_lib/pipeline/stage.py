@@ -33,10 +33,11 @@ from torch import Tensor, nn
 from wsss_lib.data.augmentation import Augmentation
 from wsss_lib.data.layout import InputError
 from wsss_lib.data.limits import refuse_outside
-from wsss_lib.learning.backbones import Backbone, backbone, weights_fingerprint
+from wsss_lib.learning.backbones import Backbone, backbone
 from wsss_lib.learning.training import Training, speed
 from wsss_lib.pipeline import ranks
 from wsss_lib.pipeline.fingerprints import plain
+from wsss_lib.learning.weights import weights_fingerprint
 from wsss_lib.pipeline.kinds import MAPS, NETWORK, Kind
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ if TYPE_CHECKING:
     from wsss_lib.pipeline.recipe import Recipe
     from wsss_lib.pipeline.work import Batch, Work
 
-Network = Literal["toy", "resnet50", "resnet101", "mobilenet_v2"]
+Network = Literal[
+    "toy", "resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "efficientnet_lite0"
+]
 
 
 def later(default: object) -> object:

@@ -134,7 +134,7 @@ class Work:
                 save_state(file, model)
                 (folder / "resume.pt").unlink(missing_ok=True)
             ranks.wait()
-        load_state(file, model, own=True)
+        load_state(file, model)
         return self.ready(model)
 
     def ready(self, model: nn.Module) -> nn.Module:

@@ -80,5 +80,5 @@ def fine_classifier(work: Work) -> Classifier:
 def learned_classifier(work: Work) -> Classifier:
     """The classifier of a run, at the output stride of the maps."""
     model = fine_classifier(work)
-    load_state(work.run.folder / "checkpoints/classifier.safetensors", model, own=True)
+    load_state(work.run.folder / "checkpoints/classifier.safetensors", model)
     return work.ready(model)
