@@ -65,19 +65,17 @@ clean: ## remove what was built; .venv, data/ and runs/ stay
 	rm -rf _build build dist *.egg-info .pytest_cache .ruff_cache
 	find book data_scripts tests wsss_lib -name __pycache__ -prune -exec rm -rf {} +
 
-# A compiler is needed for pydensecrf2 and for nothing else, so it is installed last and may fail.
+# Only the extra crf needs a compiler, so it comes last and may fail: then the package is installed without.
 $(READY):
 	@test -f $(VENV)/bin/activate && $(BIN)/python -m pip --version > /dev/null 2>&1 || { \
 		$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
 			echo "This project needs Python 3.10 to 3.13, and $(PYTHON) is another: choose one with make PYTHON=python3.12"; \
 			exit 1; }; \
 		$(PYTHON) -m venv --clear $(VENV); }
-	@sed '/^pydensecrf/d' requirements.txt > $(VENV)/required.txt
-	@sed '/^pydensecrf/!d' requirements.txt > $(VENV)/optional.txt
 	@echo "Setting up $(VENV): a few minutes, and about 6 GB with the GPU libraries that torch brings on Linux."
-	$(BIN)/python -m pip install --quiet -r $(VENV)/required.txt
-	@$(BIN)/python -m pip install --quiet -r $(VENV)/optional.txt > $(VENV)/optional.log 2>&1 || true
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --editable '.[crf]' > $(VENV)/crf.log 2>&1 \
+		|| $(BIN)/python -m pip install --quiet --no-deps --editable .
 	@$(BIN)/python -c 'import pydensecrf' 2> /dev/null \
 		|| echo "The fast dense CRF (pydensecrf2) is not installed: the slower built-in one is used. 'make crf' compiles it."
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@rm -f $(VENV)/ready-* && touch $@

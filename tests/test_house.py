@@ -9,11 +9,6 @@ from pathlib import Path
 
 import pytest
 
-try:
-    import tomllib
-except ImportError:  # Python 3.10
-    from pip._vendor import tomli as tomllib
-
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "wsss_lib"
 
@@ -158,7 +153,7 @@ def test_no_file_is_named_after_nothing():
 def test_the_top_level_holds_what_was_agreed():
     agreed = {"book", "wsss_lib", "data_scripts", "tests", ".ci", ".github", ".gitignore"}
     agreed |= {"_config.yml", "_toc.yml", "requirements.txt", "README.md", "pyproject.toml"}
-    agreed |= {"Makefile", "LICENSE"}
+    agreed |= {"Makefile", "LICENSE", "MANIFEST.in", "CITATION.cff"}
     assert {file.relative_to(ROOT).parts[0] for file in committed()} <= agreed
 
 
@@ -214,33 +209,18 @@ def test_ci_runs_the_command_of_the_readme():
     assert ".ci/run" in (ROOT / ".github" / "workflows" / "tests.yml").read_text()
 
 
-# what is installed
-
-
-def requirements() -> dict[str, str]:
-    """Name and the whole line, without the marker's quotes, of each requirement."""
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    lines = [line.replace('"', "'") for line in lines if line and not line.startswith("#")]
-    return {re.split(r"[<>=;\s]", line, maxsplit=1)[0]: line for line in lines}
-
-
-def test_requirements_and_package_ask_for_the_same():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    needed = [*project["dependencies"], *extras["book"], *extras["test"], *extras["crf"]]
-    assert set(needed) == set(requirements().values())
-
-
-def test_requirements_name_what_they_must_and_pin_what_they_must():
-    required = requirements()
-    assert {"torch", "torchvision", "jupyter-book", "ipywidgets", "numpy"} <= set(required)
-    assert {"matplotlib", "pydensecrf2", "nbval"} <= set(required)
-    assert "<2" in required["jupyter-book"]  # version 2 builds another kind of book
-    assert not any("<" in required[name] for name in ("torch", "numpy"))
+# what is installed: more in test_packaging.py
 
 
 def test_no_registry_has_an_address_here():
     """Every machine has its own registries; a file that names one breaks the others."""
     pattern = re.compile(r"(index-url|extra-index|find-links|pypi\.org|download\.pytorch)")
-    files = [ROOT / name for name in ("requirements.txt", "pyproject.toml", "Makefile", ".ci/run")]
+    names = (
+        "requirements.txt",
+        "pyproject.toml",
+        "Makefile",
+        ".ci/run",
+        ".github/workflows/tests.yml",
+    )
+    files = [ROOT / name for name in names]
     assert not [file for file in files if pattern.search(file.read_text())]

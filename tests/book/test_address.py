@@ -12,8 +12,8 @@ import yaml
 
 try:
     import tomllib
-except ImportError:  # Python 3.10
-    from pip._vendor import tomli as tomllib
+except ImportError:  # Python 3.10, where pytest brings it
+    import tomli as tomllib
 
 ROOT = Path(__file__).parents[2]
 URL, REF = "https://github.com/somebody/wsss-book", "v0.1.0"
