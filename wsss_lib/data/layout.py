@@ -23,6 +23,11 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image
 
+try:
+    from PIL.AvifImagePlugin import SUPPORTED as AVIF
+except ImportError:  # an older Pillow
+    AVIF = False
+
 PHOTOS, ANNOTATIONS, MASKS = "JPEGImages", "Annotations", "SegmentationClass"
 SPLITS, LABELS = "ImageSets/Segmentation", "labels.txt"
 BACKGROUND = "background"
@@ -32,7 +37,7 @@ PREPARE = "make the dataset with one of the scripts in data_scripts/"
 
 # Pillow is told what to expect: it would start Ghostscript for a photo that is PostScript. (Its JPEG
 # reads the MPO of double cameras as well.)
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", *(["AVIF"] if AVIF else []))
 Turn = Image.Transpose
 TURNS = {
     2: Turn.FLIP_LEFT_RIGHT,
@@ -69,7 +74,7 @@ def class_names(root: str | Path) -> list[str]:
     if not root.is_dir() or not any(root.iterdir()):
         raise InputError(f"{root} is not a folder with data in it; give another one or {PREPARE}.")
     file = root / LABELS
-    names = _lines(file, f"write the class names into it, one a line, {BACKGROUND} first")
+    names = lines_of(file, f"write the class names into it, one a line, {BACKGROUND} first")
     if len(names) < 2 or names[0] != BACKGROUND:
         raise InputError(
             f"{file} must hold '{BACKGROUND}' in its first line and one class name in each line "
@@ -88,7 +93,7 @@ def split_ids(root: str | Path, split: str) -> list[str]:
     root = Path(root)
     file = root / SPLITS / f"{split}.txt"
     known = ", ".join(sorted(p.stem for p in file.parent.glob("*.txt"))) or "none"
-    ids = _lines(file, f"choose another split (there are: {known}) or write its ids, one a line")
+    ids = lines_of(file, f"choose another split (there are: {known}) or write its ids, one a line")
     if not ids:
         raise InputError(f"{file} is empty; write the ids of the split into it, one a line.")
     _refuse_repeats(file, ids)
@@ -218,7 +223,12 @@ def voc_palette() -> np.ndarray:
     return ((label >> (3 * bit + channel) & 1) << (7 - bit)).sum(axis=2).astype(np.uint8)
 
 
-def _lines(file: Path, remedy: str) -> list[str]:
+def lines_of(file: Path, remedy: str) -> list[str]:
+    """The lines of a text file that are not blank.
+
+    Raises:
+        InputError: it is missing, which ``remedy`` mends, or is no text in UTF-8.
+    """
     try:
         text = regular(file).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -243,10 +253,20 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
+def _eight_bits(grey_HW: np.ndarray) -> np.ndarray:
+    # The files do not say how many bits a camera filled: the fewest that hold the brightest pixel (8, 10, 12, 14, 16, 32).
+    # Fractions are taken as they are where they lie in [0, 1].
+    grey_HW = np.nan_to_num(grey_HW, posinf=0.0).clip(0)
+    brightest = grey_HW.max(initial=0)
+    fractions = brightest <= 1 and (grey_HW % 1).any()
+    whites = [1] if fractions else [2**bits - 1 for bits in (8, 10, 12, 14, 16, 32)]
+    white = next((white for white in whites if brightest <= white), brightest)
+    return np.round(grey_HW / white * 255).astype(np.uint8)
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits: keep the upper eight; Pillow would clip at 255
-        grey = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255)
-        image = Image.fromarray(grey.astype(np.uint8))
+    if image.mode[0] in "IF":  # Pillow would clip these at 255
+        image = Image.fromarray(_eight_bits(np.asarray(image).astype(np.float64)))
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -38,6 +38,7 @@ class Collection:
         said: sentences that the user should read.
         left_out: files that were not taken, and why.
         masks: a folder of masks that belongs to it.
+        mask_values: the file of a table of their colours.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class Collection:
     said: list[str] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     masks: Path | None = None
+    mask_values: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +60,11 @@ class Asked:
         table: the table of tags; None: it is found.
         encoding: of the table; None: UTF-8, or UTF-16 with its mark.
         separator: between the tags of one cell; None: it is found.
+        skip_missing: photos that are named and not there are left out, and named.
     """
 
     kind: str | None = None
     table: Path | None = None
     encoding: str | None = None
     separator: str | None = None
+    skip_missing: bool = False
