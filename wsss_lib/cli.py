@@ -15,13 +15,25 @@ from wsss_lib.commands.options import known
 from wsss_lib.exits import in_one_sentence, is_main
 
 ASKS_FOR_HELP = ("-h", "--help", "help")
-ALONE = ("prepare", "evaluate", "report", "bench")  # commands without a recipe, each a module
+# commands without a recipe, each a module
+ALONE = ("prepare", "predict", "export", "evaluate", "report", "bench")
+HELP = ("-h", "--help", "help")
+ALONE = (
+    "prepare",
+    "predict",
+    "export",
+    "evaluate",
+    "report",
+    "bench",
+)  # commands without a recipe, each a module
 HELP = """wsss: weakly supervised semantic segmentation, from image tags to pixel masks
 
   wsss run RECIPE          every stage, then the report: start here with `wsss run toy`
   wsss STAGE RECIPE        only up to this stage; `wsss run RECIPE --dry-run` lists them, what there
                            is of each, and what it will take of time, memory and disk
   wsss prepare SOURCE DATA bring photos and tags of any usual form into the layout that is read
+  wsss predict RUN PHOTOS  masks of any photos, by the segmentation network of a run
+  wsss export RUN          the masks of a run, or of predict, as COCO, Label Studio, mmseg or VOC has them
   wsss evaluate FOLDER     mIoU of a folder of maps (.npz) or masks (.png)
   wsss report FOLDER       write the report of a run again
   wsss bench               measure the speed of the slow parts on this machine

@@ -4,12 +4,15 @@ Derive your own with `dataclasses.replace`, or on the command line:
 ``wsss run toy --name slow-climb --advcam.steps 27``.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from wsss_lib.data.augmentation import Augmentation
+from wsss_lib.data.layout import InputError
 from wsss_lib.learning.training import Training
 from wsss_lib.methods.crf import DenseCRF
+from wsss_lib.pipeline.fingerprints import restored
 from wsss_lib.pipeline.recipe import Data, Recipe
+from wsss_lib.pipeline.runs import Run
 from wsss_lib.pipeline.stages.advcam import AdvCamStage
 from wsss_lib.pipeline.stages.amn import AmnStage
 from wsss_lib.pipeline.stages.cam import CamStage
@@ -204,3 +207,41 @@ def photos() -> Segmentation:
 
 
 RECIPES = {"toy": toy, "toy-quick": toy_quick, "voc12": voc12, "photos": photos}
+
+
+def recipe_of(run: Run, stage: str | None = None) -> Recipe:
+    """The recipe of a run, as it was asked for last.
+
+    Args:
+        run: of one of the tasks of `RECIPES`.
+        stage: its settings, and the backbone, are those that it was made with.
+
+    Raises:
+        InputError: what is written there is no recipe of this version.
+    """
+    file, asked = run.folder / "recipe.json", run.recipe
+    if stage in asked:
+        asked = as_made(asked, stage, run.mark(stage)["of"])
+    tasks = {type(make()): None for make in RECIPES.values()}
+    fitting = [task for task in tasks if asked.keys() <= {each.name for each in fields(task)}]
+    if not asked or not fitting:
+        raise InputError(f"{file} is no recipe of this version of wsss")
+    return restored(min(fitting, key=lambda task: len(fields(task))), asked, str(file))
+
+
+def as_made(recipe: dict, stage: str, of: dict) -> dict:
+    """A recipe in which the settings of a stage are those that its mark says it was made with.
+
+    Args:
+        recipe: as it was asked for.
+        stage: its name.
+        of: what the fingerprint of the stage stands for; nothing, where that is not known.
+    """
+    also = dict(of.get("also") or {})
+    also.pop("weights", None)  # the fingerprint of a file, not its name
+    made = {**also, stage: of.get("settings") or {}}
+    known = {name: value for name, value in made.items() if name in recipe}
+    return recipe | {
+        name: recipe[name] | value if isinstance(value, dict) else value
+        for name, value in known.items()
+    }

@@ -232,7 +232,7 @@ def make_stage(work: Work, planned: Planned, others: Sequence[Run]) -> None:
         return
     if ranks.is_main():
         outputs = [each for kind in work.stage.makes for each in kind.outputs(name)]
-        run.begin(name, key, planned.of, outputs, shown(work.stage, work.recipe))
+        run.begin(name, key, planned.of, outputs, shown(work))
     ranks.wait()
     start = time.perf_counter()
     with memory_is_said(name):
@@ -245,14 +245,16 @@ def make_stage(work: Work, planned: Planned, others: Sequence[Run]) -> None:
     ranks.wait()
 
 
-def shown(stage: Stage, recipe: Recipe) -> dict:
-    """What a report says of a stage; it stands in the mark, so that a report needs no code of stages."""
+def shown(work: Work) -> dict:
+    """What is said of a stage: it stands in the mark, so that a report needs no code of stages, and a network no dataset."""
+    stage = work.stage
     headlines = [stage.headline, *(kind.headline for kind in stage.makes)]
     return {
-        "title": stage.title_in(recipe),
+        "title": stage.title_in(work.recipe),
         "kinds": [kind.folder for kind in stage.makes],
         "headline": next(filter(None, headlines), None),
         "line": stage.line,
+        "names": work.photos("maps").names,
     }
 
 

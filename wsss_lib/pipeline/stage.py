@@ -28,6 +28,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from wsss_lib.data.augmentation import Augmentation
@@ -98,6 +99,10 @@ class Stage:
     def __post_init__(self) -> None:
         """Refuses settings that cannot be, with a ValueError; overriding it, call this one too."""
 
+    def of_network(self, recipe: Recipe) -> NetworkStage:
+        """The stage whose settings its network has, if it makes one: itself."""
+        return self
+
     def also(self, work: Work) -> dict:
         """What decides its result besides its own settings, its photos and the stages it needs."""
         return {}
@@ -149,7 +154,15 @@ class MapStage(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class LookingStage(Stage):
-    """A stage that looks at photos of any size with a network that has learned."""
+    """A stage that looks at photos of any size with a network that has learned: that of its ``network(work)``.
+
+    Attributes:
+        told: its network is told the tags of a photo.
+        refine: the labels of photos are refined by a CRF.
+    """
+
+    told: ClassVar[bool] = False
+    refine: ClassVar[bool] = False
 
     scales: tuple[float, ...] = (1.0,)
     """Factors by which a photo is resized; what is seen at each is fused."""
@@ -165,10 +178,6 @@ class LookingStage(Stage):
             raise ValueError("scales must be at least one")
         refuse_outside(self, "scales", above=0)
         refuse_outside(self, "batch_pixels", least=1, whole=True)
-
-    def network(self, work: Work) -> nn.Module:
-        """The network that looks, before it has learned."""
-        raise NotImplementedError
 
     def photos(self, work: Work) -> Photos:
         """What it looks at."""
@@ -192,6 +201,13 @@ class LookingStage(Stage):
 
     def look(self, work: Work, model: nn.Module, batch: Batch) -> Tensor:
         """What the network sees in a batch; nothing is written."""
+        raise NotImplementedError
+
+    def scores(self, recipe, image_HW3, probability_LHW, tag_K, refined: bool) -> Tensor:
+        """``score_LHW``, if its network labels pixels: the largest decides.
+
+        It is made of the photo, uint8, what `look` has seen in it, and the tags that it was told; ``refined`` by a CRF.
+        """
         raise NotImplementedError
 
 
@@ -232,18 +248,28 @@ class NetworkStage(Stage):
 
     def pretrained(self, recipe: Recipe) -> Backbone:
         """The backbone that it starts from."""
+        return self.bare(recipe, self.weights or recipe.weights)
+
+    def bare(self, recipe: Recipe, weights: str | None = None) -> Backbone:
+        """The backbone with other weights; None: with random ones, for weights that are loaded afterwards."""
         return backbone(
             self.backbone or recipe.backbone,
-            weights=self.weights or recipe.weights,
+            weights=weights,
             output_stride=self.output_stride,
             dilated=self.dilated,
             frozen_stages=self.frozen_stages,
             frozen_norm=self.frozen_norm,
         )
 
+    def on(self, net: Backbone, num_classes: int) -> nn.Module:
+        """Its network on a backbone, for so many foreground classes."""
+        raise NotImplementedError
+
     def network(self, work: Work) -> nn.Module:
         """The network before it has learned anything but its pretrained backbone."""
-        raise NotImplementedError
+        torch.manual_seed(work.recipe.seed)
+        net = self.pretrained(work.recipe)
+        return self.on(net, work.photos(self.reads[0]).num_classes)
 
     def loss(self, model: nn.Module, batch: dict) -> Tensor:
         """What it minimises."""

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wsss_lib.data.limits import refuse_outside
+from wsss_lib.data.maps import upsampled
 from wsss_lib.data.photos import read_mask
 from wsss_lib.learning.backbones import Backbone
 from wsss_lib.learning.training import speed
 from wsss_lib.methods.amn import AMN, amn_maps, label_probability, per_pixel_loss
+from wsss_lib.methods.seeds import labels_from_map, pseudo_mask
 from wsss_lib.pipeline.kinds import LABELS, MAPS, MASKS, NETWORK
 from wsss_lib.pipeline.stage import LookingStage, MapStage, NetworkStage, later
 from wsss_lib.pipeline.stages.classifier import learned_classifier
@@ -24,6 +27,8 @@ class AmnStage(MapStage, LookingStage, NetworkStage):
 
     title: ClassVar = "AMN"
     makes: ClassVar = (NETWORK, MAPS, LABELS)
+    told: ClassVar = True
+    refine: ClassVar = True
     line: ClassVar = ("#3d6fe0", "solid")
 
     source: str = "seeds"
@@ -59,9 +64,19 @@ class AmnStage(MapStage, LookingStage, NetworkStage):
         seeds = recipe.source(MASKS, self.source)
         return ("classifier", seeds) if self.start == "classifier" else (seeds,)
 
-    def network(self, work: Work) -> AMN:
-        """AMN on its pretrained backbone."""
-        return self.on(self.pretrained(work.recipe), work)
+    def scores(self, recipe, image_HW3, probability_LHW, tag_K, refined: bool) -> Tensor:
+        """1 for the label of its pseudo-mask: its map, cut at the threshold, and what the CRF makes of that.
+
+        There is no seed, so the maps are stretched everywhere, as with ``gate`` off. (The likeliest label would be far worse.)
+        """
+        map_khw = amn_maps(probability_LHW[None], tag_K[None])
+        map_kHW = upsampled(map_khw.half().float(), image_HW3.shape[:2])  # as a file of maps has it
+        classes_k = tag_K.nonzero().flatten()
+        if refined:
+            label_HW = pseudo_mask(image_HW3, map_kHW, classes_k, self.threshold, recipe.crf)
+        else:
+            label_HW = labels_from_map(map_kHW, classes_k, self.threshold)
+        return F.one_hot(label_HW.long(), len(probability_LHW)).movedim(-1, 0).float()
 
     def begun(self, work: Work) -> AMN:
         """AMN before its training, with the weights that it starts from."""
@@ -69,13 +84,13 @@ class AmnStage(MapStage, LookingStage, NetworkStage):
         net = self.pretrained(work.recipe)
         if self.start == "classifier":
             net.load_state_dict(learned_classifier(work).backbone.state_dict())
-        return self.on(net, work)
+        return self.on(net, work.photos("maps").num_classes)
 
-    def on(self, net: Backbone, work: Work) -> AMN:
+    def on(self, net: Backbone, num_classes: int) -> AMN:
         """AMN on a backbone."""
         return AMN(
             net,
-            work.photos("maps").num_classes,
+            num_classes,
             rates=self.rates,
             condition_stage=self.condition_stage,
             dropout=self.dropout,

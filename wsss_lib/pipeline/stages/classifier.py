@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from wsss_lib.data.limits import refuse_outside
-from wsss_lib.learning.backbones import backbone
+from wsss_lib.learning.backbones import Backbone, backbone
 from wsss_lib.learning.metrics import mean_average_precision
 from wsss_lib.learning.storage import load_state
 from wsss_lib.learning.training import speed
@@ -32,10 +32,9 @@ class ClassifierStage(NetworkStage):
         super().__post_init__()
         refuse_outside(self, "batch_pixels", least=1, whole=True)
 
-    def network(self, work: Work) -> Classifier:
-        """The classifier before it has learned."""
-        torch.manual_seed(work.recipe.seed)
-        return Classifier(self.pretrained(work.recipe), work.photos("train").num_classes)
+    def on(self, net: Backbone, num_classes: int) -> Classifier:
+        """The classifier on a backbone."""
+        return Classifier(net, num_classes)
 
     def loss(self, model: nn.Module, batch: dict) -> Tensor:
         """The multi-label soft-margin loss."""

@@ -14,6 +14,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 from wsss_lib.data.layout import PHOTOS, read_photo
 from wsss_lib.data.limits import refuse_outside
 from wsss_lib.data.photos import MaskedPhotos, Photos
+from wsss_lib.learning.backbones import Backbone
 from wsss_lib.learning.training import speed
 from wsss_lib.methods.crf import DenseCRF, refine
 from wsss_lib.methods.deeplab import DeepLabV2, segment, segmentation_loss
@@ -68,10 +69,9 @@ class SegmenterStage(LookingStage, NetworkStage):
         """The masks."""
         return (recipe.source(MASKS, self.source),)
 
-    def network(self, work: Work) -> DeepLabV2:
-        """DeepLabV2 on its pretrained backbone."""
-        torch.manual_seed(work.recipe.seed)
-        return DeepLabV2(self.pretrained(work.recipe), work.photos("maps").num_classes, self.rates)
+    def on(self, net: Backbone, num_classes: int) -> DeepLabV2:
+        """DeepLabV2 on a backbone."""
+        return DeepLabV2(net, num_classes, self.rates)
 
     def loss(self, model: nn.Module, batch: dict) -> Tensor:
         """Cross-entropy with the masks, over scales."""
@@ -84,6 +84,10 @@ class SegmenterStage(LookingStage, NetworkStage):
     def views(self) -> int:
         """Mirror images are looked at if that is asked for."""
         return 2 if self.mirrored else 1
+
+    def scores(self, recipe, image_HW3, probability_LHW, tag_K, refined: bool) -> Tensor:
+        """The probabilities, or what the CRF makes of them."""
+        return refine(image_HW3, probability_LHW, self.test_crf) if refined else probability_LHW
 
     def cost(self, effort, photos: Photos | None = None) -> None:
         """It learns from the photos with a tag, or those given; is tested; and the CRF refines what it says of all labels."""

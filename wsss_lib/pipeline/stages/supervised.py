@@ -6,7 +6,7 @@ from typing import ClassVar
 from wsss_lib.data.index import truth_fingerprint
 from wsss_lib.pipeline.evaluation import with_truth
 from wsss_lib.pipeline.kinds import NETWORK, PREDICTIONS
-from wsss_lib.pipeline.stage import Stage, deciding
+from wsss_lib.pipeline.stage import NetworkStage, Stage, deciding
 from wsss_lib.pipeline.stages.segmenter import learn_masks
 from wsss_lib.pipeline.work import Work
 
@@ -29,6 +29,10 @@ class SupervisedStage(Stage):
         del settings["source"]
         truth = truth_fingerprint(work.recipe.data.root, work.recipe.split("maps"))
         return {"segmenter": settings, "truth": truth, **network.also(work)}
+
+    def of_network(self, recipe) -> NetworkStage:
+        """The segmentation network."""
+        return recipe.segmenter
 
     def possible(self, work: Work) -> bool:
         """Only where true masks are."""

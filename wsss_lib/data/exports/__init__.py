@@ -1,0 +1,1 @@
+"""Masks for other tools, one format a file."""
