@@ -60,7 +60,7 @@ def write_photo(file: Path, target: Path | None, max_side: int | None) -> Writte
             turn = layout.TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
         image = layout.read_photo(file)
     except (InputError, *layout.UNREADABLE) as error:
-        return Written(error=str(error))
+        return Written(error=str(error.__cause__ or error))
     plain = image.format == "JPEG"  # it is gone as soon as anything had to be changed
     height, width = within(max_side, image.height, image.width)
     if (height, width) != (image.height, image.width):

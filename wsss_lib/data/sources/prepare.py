@@ -146,8 +146,8 @@ def look_at_photos(dataset: Dataset, root: Path | None, wanted: Wanted, progress
         others = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
         first = next(iter(broken))
         raise InputError(
-            f"{len(broken)} of {len(ids)} photos cannot be read; the first is {dataset.items[first].file}{others}: copy them "
-            "again, or leave them out with --skip-broken."
+            f"{len(broken)} of {len(ids)} photos cannot be read; the first is {dataset.items[first].file}{others} "
+            f"({broken[first]}): copy them again, or leave them out with --skip-broken."
         )
     for id in broken:
         dataset.collection.left_out.append((str(dataset.items.pop(id).file), "cannot be read"))
