@@ -314,7 +314,8 @@ def test_what_cannot_be_used_is_refused(masked, tiny_root, tmp_path, predicted):
     (tmp_path / "photos/1.png").unlink()
     with pytest.raises(InputError, match="1.png is missing"):
         of_predictions(predicted)
-    for text in ("{}", "[]", '{"classes": 1, "photos": {"a": "b"}, "made": {"network": ""}}'):
+    outside = {"classes": [], "photos": {"../a": {"file": "b"}}, "made": {"network": ""}}
+    for text in ("{}", "[]", '{"classes": 1, "photos": {}, "made": {}}', json.dumps(outside)):
         (predicted / "predict.json").write_text(text)
         with pytest.raises(InputError, match="is not what wsss predict has written"):
             of_predictions(predicted)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_lib.data.exports.masked import NOTE
-from wsss_lib.data.files import atomic, read_json, remove_abandoned, write_json
+from wsss_lib.data.exports.masked import NOTE, read_note
+from wsss_lib.data.files import atomic, remove_abandoned, write_json
 from wsss_lib.data.layout import InputError, read_photo, write_mask
 from wsss_lib.pipeline.kinds import is_mask
 from wsss_lib.pipeline.overlays import overlay_with_legend
@@ -59,7 +59,7 @@ class Predicted:
         made = {"network": network.work.name, "weights": network.digest, **settings}
         note = {"made": made, "classes": network.names, "photos": {}}
         if (self.folder / NOTE).is_file():
-            before = read_json(self.folder / NOTE)
+            before = read_note(self.folder)
             other = difference({**before, "photos": {}}, note)
             if other:
                 raise InputError(

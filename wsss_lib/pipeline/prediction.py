@@ -203,7 +203,7 @@ def largest(score_LHW: Tensor, size: tuple[int, int]) -> Tensor:
 def refuse_broken(broken: dict[Path, InputError], photos: int) -> None:
     """Raises an InputError that names all photos that could not be read, and why."""
     if broken:
-        why = "; ".join(f"{file} ({error.__cause__})" for file, error in broken.items())
+        why = "; ".join(f"{file} ({error.__cause__ or error})" for file, error in broken.items())
         raise InputError(
             f"{len(broken)} of {photos} photos cannot be read, all others are done; copy or download these "
             f"again: {why}"

@@ -119,12 +119,8 @@ def of_predictions(folder: Path, **more: object) -> Masked:
     Raises:
         InputError: it has not written this folder, or a mask or a photo is missing.
     """
-    note = read_json(folder / NOTE)
-    try:
-        names, title = list(note["classes"]), note["made"]["network"]
-        photos = {id: Path(photo["file"]) for id, photo in note["photos"].items()}
-    except (LookupError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder / NOTE} is not what wsss predict has written") from error
+    note = read_note(folder)
+    photos = {id: Path(photo["file"]) for id, photo in note["photos"].items()}
     masks = {id: folder / f"{id}.png" for id in photos if (folder / f"{id}.png").is_file()}
     if not masks:
         raise InputError(f"{folder} holds no masks (.png)")
@@ -134,7 +130,31 @@ def of_predictions(folder: Path, **more: object) -> Masked:
         raise InputError(
             f"{gone} is missing, of which {folder} holds a mask; put it there again.", gone
         )
+    names, title = note["classes"], note["made"]["network"]
     return Masked(names=names, photos=photos, masks=masks, title=title, **more)
+
+
+def read_note(folder: Path) -> dict:
+    """What a folder of `wsss predict` knows of its masks: how they were ``made``, the ``classes``, the ``photos``.
+
+    Raises:
+        InputError: it cannot be read, or is something else.
+    """
+    note = read_json(folder / NOTE)
+    try:
+        names = [*note["classes"], note["made"]["network"], *note["photos"]]
+        names += [photo["file"] for photo in note["photos"].values()]
+        whole = isinstance(note["classes"], list) and all(isinstance(each, str) for each in names)
+        whole = whole and all(
+            os.path.basename(id) == id for id in note["photos"]
+        )  # in no other folder
+    except (LookupError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise InputError(
+            f"{folder / NOTE} is not what wsss predict has written; delete the folder."
+        )
+    return note
 
 
 def bring_photos(masked: Masked, ids: Iterable[str], to: Path, copy: bool) -> None:
