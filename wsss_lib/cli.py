@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsss_lib.commands.options import known
+from wsss_lib.data.limits import known
 from wsss_lib.exits import in_one_sentence, is_main
 
 ASKS_FOR_HELP = ("-h", "--help", "help")

@@ -5,9 +5,11 @@ Derive your own with `dataclasses.replace`, or on the command line:
 """
 
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 
 from wsss_lib.data.augmentation import Augmentation
 from wsss_lib.data.layout import InputError
+from wsss_lib.data.limits import known
 from wsss_lib.learning.training import Training
 from wsss_lib.methods.crf import DenseCRF
 from wsss_lib.pipeline.fingerprints import restored
@@ -21,6 +23,7 @@ from wsss_lib.pipeline.stages.pseudo_masks import PseudoMasksStage
 from wsss_lib.pipeline.stages.seeds import SeedsStage
 from wsss_lib.pipeline.stages.segmenter import SegmenterStage
 from wsss_lib.pipeline.stages.supervised import SupervisedStage
+from wsss_lib.pipeline.trained import Trained, labelling, trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,6 +230,23 @@ def recipe_of(run: Run, stage: str | None = None) -> Recipe:
     if not asked or not fitting:
         raise InputError(f"{file} is no recipe of this version of wsss")
     return restored(min(fitting, key=lambda task: len(fields(task))), asked, str(file))
+
+
+def network_of(folder: str | Path, name: str | None = None, progress: bool = True) -> Trained:
+    """Opens a network of a run that labels pixels, for `wsss_lib.pipeline.prediction.predict`.
+
+    Args:
+        folder: of the run.
+        name: the stage that made the network; None: the segmentation network.
+        progress: show progress bars.
+
+    Raises:
+        InputError: there is no such run or network, or it is not trained.
+    """
+    run = Run.existing(folder)
+    networks = labelling(recipe_of(run))
+    name = known(name or networks[0], networks, "network that labels pixels")
+    return trained(recipe_of(run, name), run, name, progress=progress)
 
 
 def as_made(recipe: dict, stage: str, of: dict) -> dict:

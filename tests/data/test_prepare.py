@@ -276,6 +276,17 @@ def test_a_mask_of_another_size_is_refused(tmp_path):
         written(found, tmp_path / "out", masks=folder)
 
 
+def test_a_tiff_is_turned_by_pillow(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    item = Item(file=photo(tmp_path / "t/1.tif", 7, (40, 20), exif=exif), objects=(("cat", None),))
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    Image.fromarray(np.zeros((40, 20), np.uint8)).save(masks / "t_1.png")
+    dataset = written([*items(tmp_path), item], tmp_path / "out", masks=masks)
+    assert dataset.written["t_1"].size_HW == (40, 20)
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_mask_is_turned_with_its_photo_unless_it_is_upright(tmp_path, turned):
     exif = Image.Exif()

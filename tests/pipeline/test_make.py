@@ -12,7 +12,6 @@ from safetensors.torch import load_file
 
 from tests.small_runs import figures, files, small_recipe
 from wsss_lib.data import layout
-from wsss_lib.data.annotations import write_annotation
 from wsss_lib.data.layout import ANNOTATIONS, MASKS, PHOTOS, InputError
 from wsss_lib.learning.backbones import backbone
 from wsss_lib.learning.storage import load_state
@@ -262,14 +261,6 @@ def test_the_ceiling_is_left_out_where_it_is_not_wanted(tiny_root, tmp_path):
     recipe = small_recipe(tiny_root)
     without = replace(recipe, supervised=replace(recipe.supervised, wanted=False))
     assert "supervised" not in states(without, tmp_path / "run")
-
-
-def test_photos_without_a_tag_are_left_out_and_counted(own_root, tmp_path):
-    write_annotation(own_root / "Annotations/train_2.xml", id="train_2", size_HW=(8, 8), objects=[])
-    run = run_stages(small_recipe(own_root), tmp_path / "run", targets=["cam"], progress=False)
-    assert run.metrics()["classifier"]["untagged"] == 1
-    assert not (run.folder / "maps/cam/train_2.npz").exists()
-    assert len(list((run.folder / "maps/cam").iterdir())) == 7
 
 
 def test_maps_may_be_made_of_another_list_than_is_learned_from(own_root, tmp_path):

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from wsss_lib.commands.options import known, parsed
+from wsss_lib.commands.options import parsed
 from wsss_lib.data.exports import coco, label_studio, masked, mmseg, voc
 from wsss_lib.data.files import atomic_folder
 from wsss_lib.data.layout import InputError
+from wsss_lib.data.limits import known
 from wsss_lib.data.sources.dataset import refuse_taken
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tyro
 
-from wsss_lib.commands.options import known, parsed
+from wsss_lib.commands.options import parsed
 from wsss_lib.data.layout import InputError
 from wsss_lib.data.limits import refuse_outside
 from wsss_lib.data.photo_files import find_photos, names_of, refuse_inside
@@ -81,8 +81,9 @@ def predict(arguments: list[str]) -> None:
     names = names_of(photos)
     from wsss_lib.pipeline import predicted, prediction
     from wsss_lib.pipeline.runs import full_disk_is_said
+    from wsss_lib.recipes import network_of
 
-    network = opened(asked)
+    network = network_of(asked.run, asked.network, progress=not asked.quiet)
     tags_NK = told(asked, network, photos)
     refined = (network.settings.refine or asked.refine) and not asked.no_refine
     masks = predicted.Predicted(
@@ -112,18 +113,6 @@ def predict(arguments: list[str]) -> None:
             masks.write(seen)
     there = f", {kept} of them were there" if kept else ""
     print(f"{len(photos)} masks in {asked.to}{there}")
-
-
-def opened(asked: Predicting) -> Trained:
-    """The network that is asked for."""
-    from wsss_lib.pipeline.runs import Run
-    from wsss_lib.pipeline.trained import labelling, trained
-    from wsss_lib.recipes import recipe_of
-
-    run = Run.existing(asked.run)
-    networks = labelling(recipe_of(run))
-    name = known(asked.network or networks[0], networks, "network that labels pixels")
-    return trained(recipe_of(run, name), run, name, progress=not asked.quiet)
 
 
 def told(asked: Predicting, network: Trained, photos: list[Path]) -> np.ndarray | None:

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from wsss_lib.commands.options import known, parsed
+from wsss_lib.commands.options import parsed
+from wsss_lib.data.limits import known
 from wsss_lib.pipeline import ranks
 from wsss_lib.pipeline.make import run_stages
 from wsss_lib.pipeline.outlook import dry_run

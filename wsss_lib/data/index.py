@@ -27,10 +27,11 @@ from tqdm.auto import tqdm
 from wsss_lib.data import annotations, layout
 from wsss_lib.data.annotations import Box
 from wsss_lib.data.files import atomic
-from wsss_lib.data.layout import ANNOTATIONS, MASKS, PHOTOS, VOID
+from wsss_lib.data.layout import ANNOTATIONS, MASKS, PHOTOS, VOID, InputError
 
 COLUMNS = "id height width digest objects photo annotation mask mask_of".split()
 OURS = b"id,height,width,digest,"  # a table that begins otherwise is somebody else's
+NAMED = 5  # photos that are named, of those with something wrong
 MANY = 1000  # photos to look at, from which on a progress bar is shown
 AT_ONCE = 4096  # photos that are handed to the threads together
 csv.field_size_limit(2**31 - 1)  # a photo may have very many objects
@@ -99,31 +100,6 @@ def read_index(root: str | Path, split: str, progress: bool = False) -> Index:
     )
 
 
-def refuse_bad_masks(root: str | Path, split: str, progress: bool = False) -> None:
-    """Looks at every true mask of a list; what was looked at is remembered.
-
-    Args:
-        root: a dataset in the one layout.
-        split: one of the lists in ``ImageSets/Segmentation``.
-        progress: show a bar if there are many masks to look at.
-
-    Raises:
-        InputError: a mask cannot be read, has another size than its photo, or a label beyond the classes.
-    """
-    root, classes = Path(root), len(layout.class_names(root)) - 1
-    for row in with_masks(root, split, progress):
-        file, mask = root / MASKS / f"{row.id}.png", row.mask_of
-        layout.refuse_other_size(file, (mask.height, mask.width), row.size)
-        layout.refuse_other_labels(file, mask.highest, classes)
-
-
-def truth_fingerprint(root: str | Path, split: str) -> str:
-    """Stands for the true masks of a list: which photos have one, and what is in it."""
-    rows = with_masks(Path(root), split, progress=False)
-    text = "".join(f"{row.id} {row.mask_of.digest}\n" for row in rows)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def current(root: Path, split: str, progress: bool) -> dict[str, Row]:
     """The rows of a list by id, in its order, as the photos and annotations are now."""
     ids, table = layout.split_ids(root, split), root / f"{split}.csv"
@@ -145,7 +121,7 @@ def current(root: Path, split: str, progress: bool) -> dict[str, Row]:
 def with_masks(root: Path, split: str, progress: bool) -> list[Row]:
     """The rows of the photos of a list that have a true mask, as the masks are now."""
     rows, folder = current(root, split, progress), root / MASKS
-    there = set(os.listdir(folder)) if folder.is_dir() else set()
+    there = listing(folder)
     masked = [id for id in rows if f"{id}.png" in there]
     changed = [rows[id] for id in masked if rows[id].mask != stamp(f"{folder}/{id}.png")]
     title = f"masks of {split}"
@@ -154,28 +130,71 @@ def with_masks(root: Path, split: str, progress: bool) -> list[Row]:
     return [rows[id] for id in masked]
 
 
-def renew(table: Path, ids: Sequence[str], rows: dict[str, Row], new: Iterator[Row]) -> None:
+def listing(folder: Path) -> set[str]:
+    """The names in a folder; none if it is not there."""
+    return set(os.listdir(folder)) if folder.is_dir() else set()
+
+
+class Wrong(NamedTuple):
+    """A photo with something wrong, and what."""
+
+    id: str
+    error: InputError
+
+
+def attempted(look: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same function of an id or a row, which returns what is wrong instead of raising it."""
+
+    def attempt(item: str | Row) -> Any:
+        try:
+            return look(item)
+        except InputError as error:
+            return Wrong(item if isinstance(item, str) else item.id, error)
+
+    return attempt
+
+
+def refuse_wrong(wrong: Sequence[Wrong]) -> None:
+    """Raises an InputError that says what is wrong with the first photo, and which other ones there are."""
+    if not wrong:
+        return
+    (_, first), *others = wrong
+    if others:
+        names = ", ".join(each.id for each in others[:NAMED])
+        names += " ..." if len(others) > NAMED else ""
+        sentence = str(first).rstrip(".")
+        raise InputError(f"{sentence} (and {len(others)} more: {names}).", first.file) from first
+    raise first
+
+
+def renew(
+    table: Path, ids: Sequence[str], rows: dict[str, Row], new: Iterator[Row | Wrong]
+) -> None:
     """Puts new rows among those that are known, and stores them.
 
-    If one cannot be had (or somebody presses Ctrl-C), those before it are stored all the same: nothing is looked at twice.
+    If some cannot be had (or somebody presses Ctrl-C), the others are stored all the same: nothing is looked at twice.
     """
-    changed = len(rows) != len(ids)
+    changed, wrong = len(rows) != len(ids), []
     try:
         for row in new:
-            rows[row.id], changed = row, True
+            if isinstance(row, Wrong):
+                wrong.append(row)
+            else:
+                rows[row.id], changed = row, True
     finally:
         if changed:
             store(table, [rows[id] for id in ids if id in rows])
+    refuse_wrong(wrong)
 
 
 def looked_at(
     items: Sequence[Any], look: Callable[[Any], Row], title: str, progress: bool
-) -> Iterator[Row]:
-    """The row that ``look`` makes of each item; in threads, since decoding and hashing let others run."""
+) -> Iterator[Row | Wrong]:
+    """The row that ``look`` makes of each item, or what is wrong with it; in threads, since decoding lets others run."""
     hidden = not (progress and len(items) >= MANY)
     with tqdm(desc=title, total=len(items), disable=hidden) as bar, ThreadPoolExecutor() as pool:
         for start in range(0, len(items), AT_ONCE):
-            for row in pool.map(look, items[start : start + AT_ONCE]):
+            for row in pool.map(attempted(look), items[start : start + AT_ONCE]):
                 bar.update()
                 yield row
 

@@ -33,6 +33,7 @@ SPLITS, LABELS = "ImageSets/Segmentation", "labels.txt"
 BACKGROUND = "background"
 VOID = 255  # the mask value that means "not annotated"; it is never counted and never learnt
 MAX_CLASSES = 254  # that a mask can hold, besides the background and void
+BRING_MASKS = "bring it with wsss prepare --masks FOLDER"
 PREPARE = "make the dataset with one of the scripts in data_scripts/"
 
 # Pillow is told what to expect: it would start Ghostscript for a photo that is PostScript. (Its JPEG
@@ -155,7 +156,8 @@ def read_labels(file: str | Path) -> np.ndarray:
     """A mask as uint8 ``(H, W)``: 0 background, 1 ... K the classes, 255 void.
 
     Args:
-        file: a palette or greyscale PNG. A palette's indices are the labels; its colours mean nothing.
+        file: a palette or greyscale PNG, of 1 to 16 bits. A palette's indices are the labels; its colours mean nothing, but
+            where index 0, the background, is not black, they may be what is meant.
 
     Raises:
         InputError: missing, unreadable, or in colours instead of indices.
@@ -163,18 +165,30 @@ def read_labels(file: str | Path) -> np.ndarray:
     try:
         with Image.open(regular(file), formats=("PNG",)) as image:
             mode, labels_HW = image.mode, np.array(image)
+            first = image.getpalette("RGB")[:3] if mode == "P" else [0, 0, 0]
     except FileNotFoundError:
         raise InputError(f"{file} is missing; add the mask or make it first.", Path(file)) from None
     except UNREADABLE as error:
         raise InputError(
             f"{file} cannot be read as a mask ({error}); make or copy it anew.", Path(file)
         ) from error
-    if mode not in ("P", "L"):
+    if mode not in ("P", "L", "1", "I", "I;16"):
         raise InputError(
-            f"{file} holds colours ({mode}) instead of class indices; "
-            "save the mask as a palette or 8-bit greyscale PNG."
+            f"{file} holds colours ({mode}) instead of class indices; {BRING_MASKS}, which reads colours, or save it as a "
+            "palette or greyscale PNG."
         )
-    return labels_HW
+    if any(first):
+        raise InputError(
+            f"{file} has a palette that shows 0, the background, as {tuple(first)} and not in black, so its indices may not be "
+            f"the classes; {BRING_MASKS} --mask-values indices, or voc-colours if its colours count."
+        )
+    highest = int(labels_HW.max())
+    if highest > VOID:
+        raise InputError(
+            f"{file} holds the number {highest}, but a mask holds 0, the classes and {VOID} (void); {BRING_MASKS}, which reads "
+            "other numbers."
+        )
+    return labels_HW.astype(np.uint8)
 
 
 def refuse_other_labels(file: str | Path, highest: int, classes: int) -> None:
@@ -195,9 +209,10 @@ def refuse_other_size(file: str | Path, mask_HW: Sequence[int], photo_HW: Sequen
     """Raise an InputError if a mask has another height or width than its photo."""
     if tuple(mask_HW) != tuple(photo_HW):
         (h, w), (H, W) = mask_HW, photo_HW
+        across = ", turned as the EXIF orientation of the photo says" if (h, w) == (W, H) else ""
         raise InputError(
             f"{file} is {w} x {h} pixels, but its photo is {W} x {H}; make the mask "
-            "at the size of the photo."
+            f"at the size of the photo{across}."
         )
 
 

@@ -1,6 +1,10 @@
 """What settings may be, checked when they are given: before anything is read, learned or written."""
 
+import difflib
 import math
+from collections.abc import Sequence
+
+from wsss_lib.data.layout import InputError
 
 
 def refuse_outside(
@@ -39,3 +43,16 @@ def said(least: float, above: float, most: float, kind: str) -> str:
     if math.isfinite(above):
         return f"{kind} and more than {above:g}"
     return f"{kind} and {least:g} or more" if math.isfinite(least) else kind
+
+
+def known(word: str, words: Sequence[str], kind: str) -> str:
+    """Returns ``word``, or says which words there are.
+
+    Raises:
+        InputError: there is no such word.
+    """
+    if word in words:
+        return word
+    near = difflib.get_close_matches(word, words, n=1)
+    guess = f"; did you mean {near[0]}?" if near else "."
+    raise InputError(f"there is no {kind} {word!r}{guess} There are: {', '.join(words)}")

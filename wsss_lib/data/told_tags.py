@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from wsss_lib.data.layout import InputError, lines_of
+from wsss_lib.data.limits import known
 
 
 def read_tags(given: str, photos: Sequence[Path], names: Sequence[str]) -> np.ndarray:
@@ -83,11 +83,8 @@ def tags_of(text: str, names: Sequence[str], where: str) -> np.ndarray:
     classes = list(names[1:])
     row_K = np.zeros(len(classes), dtype=bool)
     for tag in filter(None, map(str.strip, text.split(";"))):
-        if tag not in classes:
-            near = difflib.get_close_matches(tag, classes, n=1)
-            guess = f"; did you mean {near[0]}?" if near else "."
-            raise InputError(
-                f"{where}: there is no class {tag!r}{guess} There are: {', '.join(classes)}"
-            )
-        row_K[classes.index(tag)] = True
+        try:
+            row_K[classes.index(known(tag, classes, "class"))] = True
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
     return row_K

@@ -254,6 +254,7 @@ def shown(work: Work) -> dict:
         "kinds": [kind.folder for kind in stage.makes],
         "headline": next(filter(None, headlines), None),
         "line": stage.line,
+        "warnings": stage.warnings(work),
         "names": work.photos("maps").names,
     }
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
+from tqdm.auto import tqdm
 
-from wsss_lib.data.index import refuse_bad_masks
-from wsss_lib.data.layout import MAX_CLASSES, InputError
+from wsss_lib.data.layout import ANNOTATIONS, MAX_CLASSES, InputError
+from wsss_lib.data.truth import refuse_bad_masks
 from wsss_lib.pipeline import ranks
 from wsss_lib.pipeline.stage import LookingStage, NetworkStage
 from wsss_lib.pipeline.work import Work
@@ -23,19 +25,40 @@ SPARE = 1.1  # of the files, for what file systems add
 
 
 def rehearse(work: Work, stages: Sequence[str]) -> None:
-    """Looks at what these stages will need; the photos were looked at when their lists were read.
+    """Looks at what these stages will need, and says what people should know before they begin.
+
+    The photos were looked at when their lists were read.
 
     Raises:
         InputError: something is missing, broken, or does not fit.
     """
     if not stages:
         return
+    refuse_no_tags(work)
     refuse_many_classes(work, stages)
     for split in dict.fromkeys(work.recipe.split(part) for part in ("maps", "val")):
         refuse_bad_masks(work.recipe.data.root, split, progress=work.progress)
     refuse_small_disk(work, stages)
     for name in stages:
         work.recipe.stages[name].rehearse(work.of(name))
+    for name in stages:
+        for sentence in work.recipe.stages[name].warnings(work):
+            tqdm.write(f"{name}: {sentence}", file=sys.stderr)
+
+
+def refuse_no_tags(work: Work) -> None:
+    """Photos without a tag are negatives of those that have one.
+
+    Raises:
+        InputError: a list to learn from has no tag at all.
+    """
+    for part in ("train", "maps"):
+        photos = work.photos(part)
+        if not photos.tags_NK.any():
+            raise InputError(
+                f"no photo of the list {photos.split} of {photos.root} has a tag, so there is nothing to learn: its "
+                f"{ANNOTATIONS} name no object"
+            )
 
 
 def refuse_many_classes(work: Work, stages: Sequence[str]) -> None:
@@ -118,7 +141,7 @@ def try_step(work: Work, stage: NetworkStage) -> None:
 
 def training_batch(work: Work, stage: NetworkStage, device: torch.device) -> dict:
     """As many photos as one process learns from at once, of the size that it learns from."""
-    photos, training = work.photos("maps"), stage.training
+    photos, training = stage.learns_from(work), stage.training
     count = max(1, training.batch_size // (ranks.count() * training.accumulate))
     side = stage.augmentation.crop
     size = (side, side) if side else max(photos.sizes, key=lambda size: size[0] * size[1])

@@ -48,6 +48,7 @@ def contents(run: Run) -> dict:
     return {
         "name": run.folder.resolve().name,
         "facts": list(facts(run, measured)),
+        "warnings": [sentence for stage in made for sentence in stage.warnings],
         "tiles": tiles(measured),
         "stages": [stage_row(stage) for stage in measured],
         "together": duration(total_seconds(measured)),

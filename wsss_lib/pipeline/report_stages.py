@@ -24,6 +24,7 @@ class Made:
         kinds: of the files that it makes.
         headline: the figure that says how it went, and what that is.
         line: colour and dashes of its curve.
+        warnings: what was said before it was made.
         done: whether all its files are there.
         figures: what was measured; None if nothing was so far.
     """
@@ -33,6 +34,7 @@ class Made:
     kinds: tuple[Kind, ...]
     headline: tuple[str, str] | None
     line: plots.Line | None
+    warnings: list[str]
     done: bool
     figures: dict | None
 
@@ -52,6 +54,7 @@ def stages_of(run: Run) -> list[Made]:
             kinds=tuple(KINDS[kind] for kind in KINDS if kind in listed(told.get("kinds"))),
             headline=headline(told.get("headline")),
             line=plots.as_line(told.get("line")),
+            warnings=[each for each in listed(told.get("warnings")) if text(each)],
             done=marks.get(name, {}).get("done") is True,
             figures=mapping(metrics[name]) if name in metrics else None,
         )

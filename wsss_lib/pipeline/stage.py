@@ -36,9 +36,9 @@ from wsss_lib.data.layout import InputError
 from wsss_lib.data.limits import refuse_outside
 from wsss_lib.learning.backbones import Backbone, backbone
 from wsss_lib.learning.training import Training, speed
+from wsss_lib.learning.weights import weights_fingerprint
 from wsss_lib.pipeline import ranks
 from wsss_lib.pipeline.fingerprints import plain
-from wsss_lib.learning.weights import weights_fingerprint
 from wsss_lib.pipeline.kinds import MAPS, NETWORK, Kind
 
 if TYPE_CHECKING:
@@ -110,6 +110,10 @@ class Stage:
     def possible(self, work: Work) -> bool:
         """Whether it can be made of this data at all; if not, it is left out without a word."""
         return True
+
+    def warnings(self, work: Work) -> list[str]:
+        """Sentences that people should read before it is made, which it can be all the same."""
+        return []
 
     def cost(self, effort: Effort) -> None:
         """Tells an estimate what ``make`` will do; a stage that tells nothing is not estimated."""
@@ -271,14 +275,18 @@ class NetworkStage(Stage):
         net = self.pretrained(work.recipe)
         return self.on(net, work.photos(self.reads[0]).num_classes)
 
+    def learns_from(self, work: Work) -> Photos:
+        """The photos that it learns from: those that get maps and masks, which have a tag."""
+        return work.tagged()
+
     def loss(self, model: nn.Module, batch: dict) -> Tensor:
         """What it minimises."""
         raise NotImplementedError
 
     def cost(self, effort: Effort) -> None:
-        """It learns from the photos with a tag."""
+        """It learns from its photos."""
         super().cost(effort)
-        effort.learns(self, effort.work.photos(self.reads[0]).tagged())
+        effort.learns(self, self.learns_from(effort.work))
 
     def rehearse(self, work: Work) -> None:
         """Builds the network, which needs its weights, and deals a batch to the processes."""
@@ -288,7 +296,7 @@ class NetworkStage(Stage):
                 f"{work.name}: a batch of {self.training.batch_size} cannot be dealt to {ranks.count()} process(es) in "
                 f"{self.training.accumulate} part(s): choose a multiple of {parts} for --{work.name}.training.batch-size"
             )
-        sizes = set(work.photos(self.reads[0]).tagged().sizes)
+        sizes = set(self.learns_from(work).sizes)
         if self.augmentation.crop is None and len(sizes) > 1:
             raise InputError(
                 f"{work.name}: photos of {len(sizes)} sizes cannot be learned from together: give the side of a square that "

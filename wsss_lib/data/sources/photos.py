@@ -58,9 +58,14 @@ def write_photo(file: Path, target: Path | None, max_side: int | None) -> Writte
         with Image.open(layout.regular(file), formats=layout.FORMATS) as image:
             stored_HW = image.height, image.width
             turn = layout.TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+            tiff = image.format == "TIFF"
         image = layout.read_photo(file)
     except (InputError, *layout.UNREADABLE) as error:
         return Written(error=str(error.__cause__ or error))
+    if (
+        tiff
+    ):  # Pillow turns it by itself, in some versions when it is opened, in others when it is read
+        stored_HW, turn = (image.height, image.width), None
     plain = image.format == "JPEG"  # it is gone as soon as anything had to be changed
     height, width = within(max_side, image.height, image.width)
     if (height, width) != (image.height, image.width):

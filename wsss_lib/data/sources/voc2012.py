@@ -18,9 +18,10 @@ from tqdm.auto import tqdm
 
 from wsss_lib.data import layout
 from wsss_lib.data.files import atomic, atomic_folder
-from wsss_lib.data.index import read_index, refuse_bad_masks
+from wsss_lib.data.index import read_index
 from wsss_lib.data.layout import InputError
 from wsss_lib.data.sources.dataset import refuse_taken
+from wsss_lib.data.truth import refuse_bad_masks
 
 NAMES = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse "

@@ -134,7 +134,7 @@ class AmnStage(MapStage, LookingStage, NetworkStage):
         def loss(model: nn.Module, batch: dict) -> Tensor:
             return self.told_loss(model, batch, told(batch["tags"]))
 
-        model = work.train(model, loss, work.tagged().with_masks(seeds))
+        model = work.train(model, loss, self.learns_from(work).with_masks(seeds))
         for batch in self.batches(work, [MAPS, LABELS]):
             probability_BLhw = self.told_look(work, model, batch, told(batch.tag_BK))
             for id, label_hw in zip(batch.ids, probability_BLhw.argmax(dim=1)):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from wsss_lib.data.limits import refuse_outside
+from wsss_lib.data.photos import Photos
 from wsss_lib.learning.backbones import Backbone, backbone
 from wsss_lib.learning.metrics import mean_average_precision
 from wsss_lib.learning.storage import load_state
@@ -40,6 +41,25 @@ class ClassifierStage(NetworkStage):
         """The multi-label soft-margin loss."""
         return classification_loss(model, batch)
 
+    def also(self, work: Work) -> dict:
+        """The backbone and the seed; and the number of negatives, if there are any, which earlier versions left out."""
+        negatives = count_negatives(self.learns_from(work))
+        return super().also(work) | ({"negatives": negatives} if negatives else {})
+
+    def learns_from(self, work: Work) -> Photos:
+        """All photos of ``train``; one without a tag is a negative of every class."""
+        return work.photos("train")
+
+    def warnings(self, work: Work) -> list[str]:
+        """Classes that are in every photo: the loss is least where they are seen everywhere."""
+        photos = self.learns_from(work)
+        everywhere = photos.tags_NK.all(dim=0).tolist()
+        names = ", ".join(name for name, always in zip(photos.names[1:], everywhere) if always)
+        return [
+            f"every photo of the list {photos.split} has the tag {names}, so the classifier cannot learn what is not {names}: "
+            "add photos without it (wsss prepare: in a folder called background, or with another tag)"
+        ] * bool(names)
+
     def cost(self, effort) -> None:
         """It learns from tags, and looks at ``val``."""
         super().cost(effort)
@@ -49,10 +69,14 @@ class ClassifierStage(NetworkStage):
 
     def make(self, work: Work) -> dict:
         """Trains on tags and measures the mean average precision on ``val``."""
-        photos = work.photos("train")
-        tagged = photos.tagged()
-        model = work.train(self.network(work), self.loss, tagged)
-        return {"val_map": validate(work, model), "untagged": len(photos) - len(tagged)}
+        photos = self.learns_from(work)
+        model = work.train(self.network(work), self.loss, photos)
+        return {"val_map": validate(work, model), "negatives": count_negatives(photos)}
+
+
+def count_negatives(photos: Photos) -> int:
+    """How many photos have no tag."""
+    return len(photos) - int(photos.tags_NK.any(dim=1).sum())
 
 
 @torch.no_grad()

@@ -91,7 +91,7 @@ class SegmenterStage(LookingStage, NetworkStage):
 
     def cost(self, effort, photos: Photos | None = None) -> None:
         """It learns from the photos with a tag, or those given; is tested; and the CRF refines what it says of all labels."""
-        effort.learns(self, photos or effort.work.tagged())
+        effort.learns(self, photos or self.learns_from(effort.work))
         effort.looks(self.network, self.look, self.batches(effort.work))
         if self.refine:
             val = effort.work.photos("val")
@@ -105,7 +105,7 @@ class SegmenterStage(LookingStage, NetworkStage):
     def make(self, work: Work) -> None:
         """Trains on pseudo-masks and predicts the ``val`` photos."""
         masks = work.run.folder / "masks" / self.source
-        learn_masks(work, self, work.tagged().with_masks(masks))
+        learn_masks(work, self, self.learns_from(work).with_masks(masks))
 
 
 def learn_masks(work: Work, stage: SegmenterStage, photos: MaskedPhotos) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from wsss_lib.data.index import truth_fingerprint
+from wsss_lib.data.truth import truth_fingerprint
 from wsss_lib.pipeline.evaluation import with_truth
 from wsss_lib.pipeline.kinds import NETWORK, PREDICTIONS
 from wsss_lib.pipeline.stage import NetworkStage, Stage, deciding
