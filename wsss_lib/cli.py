@@ -16,16 +16,7 @@ from wsss_lib.exits import in_one_sentence, is_main
 
 ASKS_FOR_HELP = ("-h", "--help", "help")
 # commands without a recipe, each a module
-ALONE = ("prepare", "predict", "export", "evaluate", "report", "bench")
-HELP = ("-h", "--help", "help")
-ALONE = (
-    "prepare",
-    "predict",
-    "export",
-    "evaluate",
-    "report",
-    "bench",
-)  # commands without a recipe, each a module
+ALONE = ("prepare", "maps", "predict", "export", "evaluate", "report", "bench")
 HELP = """wsss: weakly supervised semantic segmentation, from image tags to pixel masks
 
   wsss run RECIPE          every stage, then the report: start here with `wsss run toy`
@@ -34,6 +25,7 @@ HELP = """wsss: weakly supervised semantic segmentation, from image tags to pixe
   wsss prepare SOURCE DATA bring photos and tags of any usual form into the layout that is read
   wsss predict RUN PHOTOS  masks of any photos, by the segmentation network of a run
   wsss export RUN          the masks of a run, or of predict, as COCO, Label Studio, mmseg or VOC has them
+  wsss maps PHOTOS         CAM and AdvCAM of any photos, with any trained classifier as it is
   wsss evaluate FOLDER     mIoU of a folder of maps (.npz) or masks (.png)
   wsss report FOLDER       write the report of a run again
   wsss bench               measure the speed of the slow parts on this machine

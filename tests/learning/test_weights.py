@@ -6,6 +6,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import mobilenet_v2, resnet18
 
+from wsss_lib.data.augmentation import MEAN, STD
 from wsss_lib.data.layout import InputError
 from wsss_lib.learning import weights
 from wsss_lib.learning.architectures import architecture, efficientnet_lite0
@@ -148,9 +149,7 @@ def test_lite0_sees_photos_as_it_learned_them(tmp_path):
     pixel_BCHW = torch.randint(
         0, 256, (1, 3, 65, 65), generator=torch.Generator().manual_seed(1)
     ).double()
-    seen = (pixel_BCHW / 255 - torch.tensor(weights.MEAN)[:, None, None]) / torch.tensor(
-        weights.STD
-    )[:, None, None]
+    seen = (pixel_BCHW / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
     stem, norm = original.features[0][0], ours.stages[0][0]
     one = original.features[0]((pixel_BCHW - 127) / 128)[
         ..., 1:-1, 1:-1

@@ -95,7 +95,7 @@ def channels(stage: nn.Module) -> int:
     return [m.out_channels for m in stage.modules() if isinstance(m, nn.Conv2d)][-1]
 
 
-def efficientnet_lite0() -> MobileNetV2:
+def efficientnet_lite0(num_classes: int = 1000) -> MobileNetV2:
     """EfficientNet-Lite0 (Tan and Le, ICML 2019, without squeeze-and-excite and swish), of MobileNetV2's blocks.
 
     Expansion, channels, repeats and stride of each group are B0's. The convolutions pad on both sides alike, where the original
@@ -105,6 +105,7 @@ def efficientnet_lite0() -> MobileNetV2:
         [1, 16, 1, 1], [6, 24, 2, 2], [6, 40, 2, 2], [6, 80, 3, 2], [6, 112, 3, 1], [6, 192, 4, 2], [6, 320, 1, 1],
     ]  # fmt: skip
     net = MobileNetV2(
+        num_classes,
         inverted_residual_setting=groups,
         round_nearest=1,
         norm_layer=partial(nn.BatchNorm2d, eps=1e-3),

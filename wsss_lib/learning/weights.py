@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from wsss_lib.data.augmentation import MEAN, STD
 from wsss_lib.data.layout import InputError
 from wsss_lib.learning.storage import read_state
 
 LITE0_STEM, LITE0_NORM = "_conv_stem.weight", "_bn0.running_mean"  # as its distribution names them
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, in [0, 1]
 
 
 def load_features(path: str | Path, net: nn.Module, chain: nn.Module) -> None:
