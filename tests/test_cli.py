@@ -118,8 +118,38 @@ def test_maps_and_masks_can_be_evaluated(wsss, small):
             "evaluate", "runs/small/maps/cam", "--data", small, "--threshold", beyond
         )
         assert code == 2 and "from 0 to 1" in " ".join(errors.split())
-    next(Path("runs/small/maps/cam").iterdir()).unlink()
+    damaged = next(Path("runs/small/maps/cam").iterdir())
+    damaged.write_bytes(damaged.read_bytes()[:50])
     refused(wsss("evaluate", "runs/small/maps/cam", "--data", small), "make the maps again")
+
+
+def test_masks_are_evaluated_without_tags_and_as_far_as_there_are_any(wsss, small, tmp_path):
+    """The truth is the mask alone."""
+    shutil.copytree(small / MASKS, tmp_path / "mine")
+    code, output, _ = wsss("evaluate", "mine", "--data", small, "--split", "val")
+    assert code == 0 and output.startswith("mIoU 100.00")
+    shutil.rmtree(small / ANNOTATIONS)
+    assert wsss("evaluate", "mine", "--data", small, "--split", "val") == (0, output, "")
+    for number in (0, 2):
+        (tmp_path / f"mine/val_{number}.png").unlink()
+    code, output, _ = wsss("evaluate", "mine", "--data", small, "--split", "val")
+    assert code == 0 and output.startswith("measured on 2 of 4 photos of val with a true mask")
+    for number in (1, 3):
+        (tmp_path / f"mine/val_{number}.png").unlink()
+    refused(wsss("evaluate", "mine", "--data", small, "--split", "val"), "an id is val_0")
+
+
+def test_a_truth_that_shows_no_class_is_no_truth(wsss, small, tmp_path):
+    shutil.copytree(small / MASKS, tmp_path / "mine")
+    for file in (small / MASKS).glob("val_*.png"):
+        Image.fromarray(np.uint8(255 * (np.asarray(Image.open(file)) > 0))).save(file)
+    asked = ("evaluate", "mine", "--data", small, "--split", "val")
+    refused(wsss(*asked), "the 4 masks of the list val", "0 and 255 only", "wsss prepare --masks")
+    for file in (small / MASKS).glob("*.png"):
+        file.rename(file.with_name(f"seg_{file.name}"))
+    refused(wsss(*asked), "12 masks", "seg_train_0.png", "id is train_0")
+    shutil.rmtree(small / MASKS)
+    refused(wsss(*asked), "no true masks for the split val")
 
 
 def test_a_report_can_be_written_again(wsss, small, tmp_path):

@@ -112,3 +112,18 @@ def test_two_processes_refuse_once(tmp_path):
     )
     said = [line for line in done.stderr.splitlines() if line.startswith("wsss: ")]
     assert len(said) == 1 and "nowhere.pth" in said[0] and "exitcode  : 2" in done.stderr
+
+
+def test_a_console_that_does_not_know_a_sign_shows_its_number(own_root):
+    """As the consoles of Windows do with most scripts."""
+    file = own_root / "labels.txt"
+    file.write_text(file.read_text().replace("plum", "猫").replace("leaf", "é"), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "wsss_lib", "evaluate", str(own_root / "SegmentationClass")]
+        + ["--data", str(own_root)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+    )
+    said = done.stdout.decode("cp1252")
+    assert done.returncode == 0, done.stderr
+    assert "  \\u732b " in said and "  é " in said

@@ -20,6 +20,7 @@ def in_one_sentence(program: str = "wsss") -> Iterator[None]:
     Args:
         program: stands before the sentence.
     """
+    say_all_signs()
     try:
         try:
             with reasons_said(program):
@@ -29,6 +30,13 @@ def in_one_sentence(program: str = "wsss") -> Iterator[None]:
                 sys.stdout.flush()  # here a closed pipe can be answered, and not when Python ends
     except BrokenPipeError:
         leave_quietly()
+
+
+def say_all_signs() -> None:
+    """A console that does not know a sign, say of a class name in another script, is shown its number."""
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager

@@ -50,6 +50,19 @@ def test_weights_of_any_network_of_the_recipe(tiny_root, tmp_path):
     refused(last, tmp_path, "nowhere.pth")
 
 
+def test_what_several_networks_lack_is_said_at_once(tiny_root, tmp_path, monkeypatch):
+    def lacking(name, **_):
+        raise InputError(f"the weights of {name} are not there")
+
+    monkeypatch.setattr("wsss_lib.pipeline.stage.backbone", lacking)
+    recipe = small_recipe(tiny_root)
+    both = replace(recipe, segmenter=replace(recipe.segmenter, backbone="resnet18"))
+    said = "the weights of toy are not there; the weights of resnet18 are not there"
+    refused(both, tmp_path, said)
+    with pytest.raises(InputError, match=f"^{said}$"):
+        make_stages(both, tmp_path / "run", progress=False)
+
+
 def test_a_batch_that_cannot_be_dealt(tiny_root, tmp_path, monkeypatch):
     monkeypatch.setattr(ranks, "count", lambda: 3)
     work = opened(small_recipe(tiny_root), tmp_path / "run", False)

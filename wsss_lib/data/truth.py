@@ -39,11 +39,16 @@ def refuse_bad_masks(root: str | Path, split: str, progress: bool = False) -> No
     refuse_wrong([each for each in map(attempted(judge), rows) if isinstance(each, Wrong)])
     tagged = [row for row in rows if row.objects]
     if tagged and not any(row.mask_of.highest for row in tagged):
-        raise InputError(
-            f"the {len(tagged)} masks of the list {split} in {root / MASKS} hold 0 and {VOID} only, so they show no class: 0 "
-            f"means background and {VOID} void, which is never measured; write 1 for the first class of {LABELS}, or {BRING} "
-            "--mask-values foreground."
-        )
+        raise no_class_shown(root, split, len(tagged))
+
+
+def no_class_shown(root: Path, split: str, count: int) -> InputError:
+    """What is to be said where all the true masks of a list hold 0 and 255 only."""
+    return InputError(
+        f"the {count} masks of the list {split} in {root / MASKS} hold 0 and {VOID} only, so they show no class: 0 means "
+        f"background and {VOID} void, which is never measured; write 1 for the first class of {LABELS}, or {BRING} "
+        "--mask-values foreground."
+    )
 
 
 def refuse_other_names(root: Path) -> None:

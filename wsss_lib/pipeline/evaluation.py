@@ -9,15 +9,18 @@ they have counted is added up.
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from wsss_lib.data.layout import MASKS, VOID
+from wsss_lib.data.index import listing
+from wsss_lib.data.layout import MASKS, VOID, InputError, class_names, split_ids
 from wsss_lib.data.maps import whole_map
 from wsss_lib.data.photos import MaskedPhotos, Photos, read_mask
+from wsss_lib.data.truth import no_class_shown, refuse_other_names
 from wsss_lib.learning.metrics import (
     ThresholdSweep,
     confusion_matrix,
@@ -72,7 +75,63 @@ def with_truth(photos: Photos) -> MaskedPhotos | None:
     return photos.subset(annotated).with_masks(folder) if annotated else None
 
 
-def sweep_maps(maps: Path, photos: MaskedPhotos, bar=lambda items, title: items) -> ThresholdSweep:
+@dataclass(frozen=True)
+class Truth:
+    """The true masks of some photos, of which nothing else has to be known: no tags either.
+
+    Attributes:
+        ids: of the photos.
+        names: of the classes, background first.
+        folder: of the masks.
+    """
+
+    ids: list[str]
+    names: list[str]
+    folder: Path
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def num_classes(self) -> int:
+        """K, the number of classes without background."""
+        return len(self.names) - 1
+
+    def mask(self, index: int) -> Tensor:
+        """The mask of photo ``index``, uint8 ``(H, W)``."""
+        return read_mask(self.folder / f"{self.ids[index]}.png", classes=self.num_classes)
+
+    def having(self, folder: Path, ending: str) -> Truth:
+        """That of the photos with a file in another folder."""
+        there = listing(folder)
+        return replace(self, ids=[id for id in self.ids if id + ending in there])
+
+
+def truth_of(root: Path, split: str) -> Truth:
+    """The true masks of a list of photos.
+
+    Raises:
+        InputError: there are none; or they show no class, but void, where a class may be meant.
+    """
+    listed = Truth(split_ids(root, split), class_names(root), root / MASKS)
+    refuse_other_names(root)
+    truth = listed.having(listed.folder, ".png")
+    if not truth.ids:
+        raise InputError(f"{root} has no true masks for the split {split}")
+    void = False
+    for i in range(len(truth)):
+        mask_HW = truth.mask(i)
+        if ((mask_HW > 0) & (mask_HW < VOID)).any():
+            return truth
+        void = void or bool((mask_HW == VOID).any())
+    if void:
+        raise no_class_shown(root, split, len(truth))
+    return truth
+
+
+def sweep_maps(
+    maps: Path, photos: MaskedPhotos | Truth, bar=lambda items, title: items
+) -> ThresholdSweep:
     """The quality of a folder of maps at every threshold.
 
     Args:
@@ -136,7 +195,9 @@ def with_bands(metrics: dict[str, dict], reference: str) -> dict[str, dict]:
     }
 
 
-def measure_masks(masks: Path, photos: MaskedPhotos, bar=lambda items, title: items) -> dict:
+def measure_masks(
+    masks: Path, photos: MaskedPhotos | Truth, bar=lambda items, title: items
+) -> dict:
     """MIoU of a folder of masks, over the pixels on which they have an opinion.
 
     Args:

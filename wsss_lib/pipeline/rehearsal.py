@@ -39,11 +39,26 @@ def rehearse(work: Work, stages: Sequence[str]) -> None:
     for split in dict.fromkeys(work.recipe.split(part) for part in ("maps", "val")):
         refuse_bad_masks(work.recipe.data.root, split, progress=work.progress)
     refuse_small_disk(work, stages)
-    for name in stages:
-        work.recipe.stages[name].rehearse(work.of(name))
+    refuse_what_stages_lack(work, stages)
     for name in stages:
         for sentence in work.recipe.stages[name].warnings(work):
             tqdm.write(f"{name}: {sentence}", file=sys.stderr)
+
+
+def refuse_what_stages_lack(work: Work, stages: Sequence[str]) -> None:
+    """Asks all stages, so that what is missing can be brought in one go: the weights of two networks, say.
+
+    Raises:
+        InputError: what the stages say, each thing once.
+    """
+    said = {}
+    for name in stages:
+        try:
+            work.recipe.stages[name].rehearse(work.of(name))
+        except InputError as error:
+            said.setdefault(str(error), error)
+    if said:
+        raise InputError("; ".join(said)) from next(iter(said.values()))
 
 
 def refuse_no_tags(work: Work) -> None:
