@@ -142,6 +142,17 @@ def test_there_is_one_training_loop():
     assert loops == ["learning.training"], f"{loops} call backward()"
 
 
+def test_no_class_variable_is_without_a_type():
+    """Python 3.10 cannot read ``ClassVar`` alone where annotations are text, and no command would start."""
+    bare = [
+        (name, node.lineno)
+        for name in MODULES
+        for node in ast.walk(tree(FILES[name]))
+        if isinstance(node, ast.AnnAssign) and getattr(node.annotation, "id", "") == "ClassVar"
+    ]
+    assert not bare
+
+
 # names and files
 
 

@@ -1,7 +1,6 @@
 """A stage that nobody has foreseen: one file and one field, and the rest follows."""
 
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar
 
 import pytest
 import torch
@@ -20,7 +19,7 @@ from wsss_lib.recipes import RECIPES, Segmentation
 class BlurStage(MapStage):
     """Maps, blurred by a Gaussian."""
 
-    title: ClassVar = "Blurred CAM"
+    title = "Blurred CAM"
     source: str = "cam"
     sigma: float = 2.0
 

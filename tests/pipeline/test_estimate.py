@@ -4,7 +4,6 @@ import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 import torch
@@ -164,12 +163,12 @@ def test_the_crf_takes_longer_for_more_labels_and_pixels():
 
 @dataclass(frozen=True, kw_only=True)
 class SilentStage(MapStage):
-    title: ClassVar = "Silent"
+    title = "Silent"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValuesStage(MapStage):
-    title: ClassVar = "Reads values"
+    title = "Reads values"
 
     def cost(self, effort):
         effort.looks(

@@ -4,7 +4,7 @@ To add one, say maps that are blurred, write its method into ``methods/`` and on
 
     @dataclass(frozen=True, kw_only=True)
     class BlurStage(MapStage):
-        title: ClassVar = "Blurred CAM"
+        title = "Blurred CAM"
         source: str = "cam"
         sigma: float = 2.0
 
@@ -137,8 +137,8 @@ class Stage:
 class MapStage(Stage):
     """A stage that makes a map for each photo and each of its tags."""
 
-    makes: ClassVar = (MAPS,)
-    reads: ClassVar = ("maps",)
+    makes = (MAPS,)
+    reads = ("maps",)
 
     threshold: float = later(0.25)
     """Fraction of the maximum above which a pixel is foreground in a pseudo-mask."""
@@ -219,7 +219,7 @@ class LookingStage(Stage):
 class NetworkStage(Stage):
     """A stage that trains a network on a pretrained backbone."""
 
-    makes: ClassVar = (NETWORK,)
+    makes = (NETWORK,)
 
     training: Training
     augmentation: Augmentation

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -20,8 +19,8 @@ from wsss_lib.pipeline.work import Batch, Work
 class AdvCamStage(MapStage, LookingStage, Climbing):
     """Anti-adversarial climbing; switches that are not explained here are in `wsss_lib.methods.advcam`."""
 
-    title: ClassVar = "AdvCAM"
-    line: ClassVar = ("#e06c1c", (0, (5, 2)))
+    title = "AdvCAM"
+    line = ("#e06c1c", (0, (5, 2)))
 
     scales: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
     threshold: float = later(0.19)

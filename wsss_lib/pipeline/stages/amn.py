@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,11 +25,11 @@ from wsss_lib.pipeline.work import Batch, Work
 class AmnStage(MapStage, LookingStage, NetworkStage):
     """The activation manipulation network, by default as in its official code for VOC 2012."""
 
-    title: ClassVar = "AMN"
-    makes: ClassVar = (NETWORK, MAPS, LABELS)
-    told: ClassVar = True
-    refine: ClassVar = True
-    line: ClassVar = ("#3d6fe0", "solid")
+    title = "AMN"
+    makes = (NETWORK, MAPS, LABELS)
+    told = True
+    refine = True
+    line = ("#3d6fe0", "solid")
 
     source: str = "seeds"
     """The stage whose seeds it learns from."""

@@ -1,7 +1,6 @@
 """Class activation maps of every tagged photo."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -18,8 +17,8 @@ from wsss_lib.pipeline.work import Batch, Work
 class CamStage(MapStage, LookingStage):
     """Class activation maps, by default as in the official code of IRN."""
 
-    title: ClassVar = "CAM"
-    line: ClassVar = ("#8a94a0", (0, (1, 1.4)))
+    title = "CAM"
+    line = ("#8a94a0", (0, (1, 1.4)))
 
     scales: tuple[float, ...] = (1.0, 0.5, 1.5, 2.0)
     threshold: float = later(0.15)

@@ -1,7 +1,6 @@
 """The classifier: learns from tags which classes a photo shows."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +21,9 @@ from wsss_lib.pipeline.work import Work
 class ClassifierStage(NetworkStage):
     """The multi-label classifier, by default as in the official code of AdvCAM for VOC 2012."""
 
-    title: ClassVar = "Classifier"
-    reads: ClassVar = ("train",)
-    headline: ClassVar = ("val_map", "mean average precision on val")
+    title = "Classifier"
+    reads = ("train",)
+    headline = ("val_map", "mean average precision on val")
 
     batch_pixels: int = speed(12_000_000)
     """Pixels of the ``val`` photos that are looked at together."""

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
 
 from wsss_lib.methods.seeds import pseudo_mask
 from wsss_lib.pipeline.kinds import MAPS, MASKS
@@ -14,10 +13,10 @@ from wsss_lib.pipeline.work import Work
 class PseudoMasksStage(Stage):
     """A label for every pixel, for a network to learn from."""
 
-    title: ClassVar = "Pseudo-masks"
-    headline: ClassVar = ("miou", "mIoU on train, after the CRF")
-    makes: ClassVar = (MASKS,)
-    reads: ClassVar = ("maps",)
+    title = "Pseudo-masks"
+    headline = ("miou", "mIoU on train, after the CRF")
+    makes = (MASKS,)
+    reads = ("maps",)
 
     source: str
     """The stage whose maps are cut, at its ``threshold``."""

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
 
 from wsss_lib.methods.seeds import seed
 from wsss_lib.pipeline.kinds import MAPS, MASKS
@@ -14,9 +13,9 @@ from wsss_lib.pipeline.work import Work
 class SeedsStage(Stage):
     """Confident foreground, confident background, unsure."""
 
-    title: ClassVar = "Seeds"
-    makes: ClassVar = (MASKS,)
-    reads: ClassVar = ("maps",)
+    title = "Seeds"
+    makes = (MASKS,)
+    reads = ("maps",)
 
     source: str = "advcam"
     """The stage whose maps they are made from, at its ``seed-thresholds``."""

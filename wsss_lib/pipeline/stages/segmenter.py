@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -28,9 +27,9 @@ from wsss_lib.pipeline.work import Batch, Work, write_label
 class SegmenterStage(LookingStage, NetworkStage):
     """DeepLabV2 on pseudo-masks, by default as AdvCAM trains it: deeplab-pytorch, balanced loss."""
 
-    title: ClassVar = "Segmentation network"
-    makes: ClassVar = (NETWORK, PREDICTIONS)
-    reads: ClassVar = ("maps", "val")
+    title = "Segmentation network"
+    makes = (NETWORK, PREDICTIONS)
+    reads = ("maps", "val")
 
     source: str = "amn_masks"
     """The stage whose masks it learns from."""

@@ -1,7 +1,6 @@
 """The ceiling: the same segmentation network, trained on the true masks."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from wsss_lib.data.truth import truth_fingerprint
 from wsss_lib.pipeline.evaluation import with_truth
@@ -15,9 +14,9 @@ from wsss_lib.pipeline.work import Work
 class SupervisedStage(Stage):
     """The segmentation network, with its settings, on true masks: how far pseudo-masks are from them."""
 
-    title: ClassVar = "The same, from true masks"
-    makes: ClassVar = (NETWORK, PREDICTIONS)
-    reads: ClassVar = ("maps", "val")
+    title = "The same, from true masks"
+    makes = (NETWORK, PREDICTIONS)
+    reads = ("maps", "val")
 
     wanted: bool = True
     """Train it, where there are true masks."""
