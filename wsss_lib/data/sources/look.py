@@ -31,7 +31,8 @@ def lines(dataset: Dataset) -> Iterator[str]:
         yield f"left out: {len(files)} ({reason}), for example {files[0]}"
     if dataset.copies:
         one, other = next(iter(dataset.copies.items()))
-        yield f"{len(dataset.copies)} files are copies of another one and count once, for example {one} of {other}"
+        told = "they count once, with the tags of all"
+        yield f"{len(dataset.copies)} files are copies of another one: {told}, for example {one} and {other}"
     counts = photos_of_tags(dataset)
     known = ", ".join(f"{name} {counts[name]}" for name in dataset.names[1 : MOST_TAGS + 1])
     more = f" and {len(counts) - MOST_TAGS} more" if len(counts) > MOST_TAGS else ""
