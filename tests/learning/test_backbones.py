@@ -184,7 +184,7 @@ def test_a_weights_file_cannot_run_code(tmp_path):
 
 
 def test_names_and_strides_that_do_not_exist_are_refused():
-    with pytest.raises(ValueError, match="resnet50"):
+    with pytest.raises(InputError, match="unknown backbone 'resnet5'.*resnet50.*timm/NAME"):
         backbone("resnet5", output_stride=16)
     with pytest.raises(ValueError, match="stride 16"):
         backbone("toy", output_stride=16)

@@ -50,7 +50,8 @@ FORMS = {
     "DataParallel": renamed("module."),
     "compiled": renamed("_orig_mod."),
     "Lightning": lambda net: {"state_dict": renamed("model.net.")(net), "hyper_parameters": {"lr": 1}},
-    "MoCo": lambda net: {"state_dict": renamed("module.encoder_q.")(net) | renamed("module.encoder_k.")(net)},
+    "MoCo": lambda net: {"state_dict": renamed("module.encoder_k.")(mobilenet_v2()) | renamed("module.encoder_q.")(net)},
+    "twice the same": lambda net: {"state_dict": renamed("a.")(net) | renamed("b.")(net)},
 }  # fmt: skip
 
 
@@ -96,6 +97,14 @@ def of_no_tensors(file, net):
     torch.save({"epoch": 3}, file)
 
 
+def with_its_average(file, net):
+    torch.save({"model": net.state_dict(), "ema": renamed("module.")(mobilenet_v2())}, file)
+
+
+def with_its_teacher(file, net):
+    torch.save(renamed("student.")(net) | renamed("teacher.")(mobilenet_v2()), file)
+
+
 def broken(file, net):
     file.write_bytes(b"abc")
 
@@ -105,6 +114,8 @@ REFUSED = {
     of_another_network: "belong to another network than MobileNetV2.*features.0.0.weight",
     half_of_it: "belong to another network than MobileNetV2.*the first is features.1",
     not_a_number: "a weight is not a number",
+    with_its_average: "several networks .model, ema.: save the one that you mean",
+    with_its_teacher: r"several networks .student\.\* and teacher\.\*.: save the one that you mean",
     of_no_tensors: "holds no tensors",
     broken: "cannot be read.*fetch it again",
 }

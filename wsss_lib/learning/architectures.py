@@ -14,6 +14,7 @@ from torchvision import models
 from torchvision.models.mobilenetv2 import MobileNetV2
 
 from wsss_lib.data.layout import InputError
+from wsss_lib.learning.timm_networks import PREFIX
 from wsss_lib.learning.weights import downloaded
 
 TOY_WEIGHTS = Path(__file__).parents[1] / "toy" / "backbone.safetensors"
@@ -163,5 +164,6 @@ def architecture(name: str) -> Architecture:
         InputError: there is none.
     """
     if name not in ARCHITECTURES:
-        raise InputError(f"unknown backbone {name!r}: choose one of {', '.join(NAMES)}")
+        names = f"{', '.join(NAMES)}, or {PREFIX}NAME for a network of timm"
+        raise InputError(f"unknown backbone {name!r}: choose one of {names}")
     return ARCHITECTURES[name]

@@ -5,13 +5,16 @@ brought to a finer grid by not taking its last strides; with ``dilated`` the lat
 still sees what it was trained on (the hole algorithm; Chen et al., "DeepLab", TPAMI 2018, section 3.1).
 """
 
+from functools import partial
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_weights
 
 from wsss_lib.data.layout import InputError
 from wsss_lib.learning.architectures import architecture
+from wsss_lib.learning.timm_networks import PREFIX, timm_network, timm_weights
 from wsss_lib.learning.weights import load_features
 
 
@@ -86,7 +89,7 @@ def backbone(
     """Builds a backbone.
 
     Args:
-        name: one of `wsss_lib.learning.architectures.NAMES`.
+        name: one of `wsss_lib.learning.architectures.NAMES`, or ``timm/`` and a network of timm.
         weights: ``"default"`` for the published ImageNet weights (torchvision's first version, as in the papers, downloaded
             once; the toy network's own); a file, see `wsss_lib.learning.weights`; ``None`` for random weights.
         output_stride: pixels from one cell of the features to the next: 16 for the papers' classifier, 8 for DeepLab.
@@ -98,14 +101,25 @@ def backbone(
         InputError: an unknown name; a stride that the network cannot have; a weights file that is
             missing, broken, or of another network.
     """
-    freeze = {"frozen_stages": frozen_stages, "frozen_norm": frozen_norm}
-    net = architecture(name).build()
-    chain = Backbone(*architecture(name).stages(net), **freeze)
+    if name.startswith(PREFIX):
+        theirs = name.removeprefix(PREFIX)
+        net, parts = timm_network(theirs, output_stride, dilated)
+        published = partial(timm_weights, theirs)
+    else:
+        net = architecture(name).build()
+        parts, published = architecture(name).stages(net), architecture(name).published
+    chain = Backbone(*parts, frozen_stages=frozen_stages, frozen_norm=frozen_norm)
     if weights is not None:
-        file = architecture(name).published() if weights == "default" else weights
-        load_features(file, net, chain)
-    set_output_stride(chain, output_stride, dilated)
+        load_features(published() if weights == "default" else weights, net, chain)
+    if not name.startswith(PREFIX):
+        set_output_stride(chain, output_stride, dilated)
     return chain
+
+
+def refuse_unknown(name: str | None) -> None:
+    """Raises an InputError if no backbone has this name; whether timm has it is seen when it is built."""
+    if name is not None and not name.startswith(PREFIX):
+        architecture(name)
 
 
 def set_output_stride(net: Backbone, output_stride: int, dilated: bool) -> None:
@@ -142,25 +156,50 @@ def set_output_stride(net: Backbone, output_stride: int, dilated: bool) -> None:
 
 
 def fold_norms(model: nn.Module) -> nn.Module:
-    """Folds every batch normalisation into the convolution before it, in place, and returns the model.
+    """Folds every batch normalisation into the convolution before it, in place, and returns the model in evaluation mode.
 
     In evaluation mode a normalisation scales and shifts each channel, and so may the convolution itself: the model computes
-    the same function in less time, and can no longer be trained. In all backbones here each normalisation is defined right
-    behind its convolution.
+    the same function in less time, and can no longer be trained. A normalisation that does more, or is given something else
+    than what a convolution has made, stays.
     """
-    for name, module in list(model.named_modules()):
-        if isinstance(module, nn.Conv2d):
-            convolution = module
-        elif isinstance(module, nn.BatchNorm2d):
-            convolution.weight, convolution.bias = fuse_conv_bn_weights(
-                convolution.weight,
-                convolution.bias,
-                module.running_mean,
-                module.running_var,
-                module.eps,
-                module.weight,
-                module.bias,
-            )
-            parent, _, child = name.rpartition(".")
-            setattr(model.get_submodule(parent), child, nn.Identity())
+    names = {module: name for name, module in model.named_modules()}
+    for norm, convolution in norms_of_convolutions(model.eval()):
+        convolution.weight, convolution.bias = fuse_conv_bn_weights(
+            convolution.weight,
+            convolution.bias,
+            norm.running_mean,
+            norm.running_var,
+            norm.eps,
+            norm.weight,
+            norm.bias,
+        )
+        parent, _, child = names[norm].rpartition(".")
+        setattr(model.get_submodule(parent), child, nn.Identity())
     return model
+
+
+@torch.no_grad()
+def norms_of_convolutions(model: nn.Module) -> list[tuple[nn.BatchNorm2d, nn.Conv2d]]:
+    """Each batch normalisation that is given what a convolution has made, and that convolution: seen on a small photo."""
+    made: dict[
+        int, tuple[nn.Conv2d, Tensor]
+    ] = {}  # the tensors too, so that no other gets the same id
+    pairs = []
+
+    def look(module: nn.Module, given: tuple[Tensor], output: Tensor) -> None:
+        if isinstance(module, nn.Conv2d):
+            made[id(output)] = module, output
+        elif id(given[0]) in made:
+            pairs.append((module, made[id(given[0])][0]))
+
+    hooks = [
+        module.register_forward_hook(look)
+        for module in model.modules()
+        if type(module) is nn.BatchNorm2d or isinstance(module, nn.Conv2d)
+    ]
+    try:
+        model(torch.zeros(1, 3, 64, 64).to(next(model.parameters())))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return pairs

@@ -71,7 +71,7 @@ def read_state(path: str | Path, own: bool = False) -> dict[str, Tensor]:
         Names and tensors. What trainings store around them (``state_dict``, ``model`` and the like) is taken off.
 
     Raises:
-        InputError: the file is missing or broken, holds no weights, or one that is not a number.
+        InputError: the file is missing or broken, holds no weights, those of several networks, or one that is not a number.
     """
     path = Path(path)
     if not path.exists():
@@ -85,9 +85,11 @@ def read_state(path: str | Path, own: bool = False) -> dict[str, Tensor]:
             if expected != digest(state) and (own or expected):
                 raise ValueError("its weights are not those that were written")
         else:
-            state = unwrapped(torch.load(path, map_location="cpu", weights_only=True))
+            state = unwrapped(torch.load(path, map_location="cpu", weights_only=True), path)
         if not all(value.isfinite().all() for value in state.values()):
             raise ValueError("a weight is not a number")
+    except InputError:
+        raise
     except Exception as error:  # each library has its own errors for a broken file
         raise InputError(
             f"the weights file {path} cannot be read ({type(error).__name__}: {first_line(error)}): {remedy(error)}",
@@ -96,14 +98,28 @@ def read_state(path: str | Path, own: bool = False) -> dict[str, Tensor]:
     return state
 
 
-def unwrapped(found: object) -> dict[str, Tensor]:
-    """The names and tensors in what a training has stored: the largest dictionary of tensors."""
-    inside = [found] if isinstance(found, Mapping) else []
-    inside += [value for each in inside for value in each.values() if isinstance(value, Mapping)]
-    states = [{k: v for k, v in each.items() if isinstance(v, Tensor)} for each in inside]
-    largest = max(states, key=len, default={})
+def unwrapped(found: object, path: Path) -> dict[str, Tensor]:
+    """The names and tensors in what a training has stored: the only large dictionary of tensors.
+
+    Raises:
+        ValueError: there is none.
+        InputError: there are several, such as a network and its moving average.
+    """
+    inside = {"": found} if isinstance(found, Mapping) else {}
+    inside |= {k: v for each in inside.values() for k, v in each.items() if isinstance(v, Mapping)}
+    states = {
+        name: {k: v for k, v in each.items() if isinstance(v, Tensor)}
+        for name, each in inside.items()
+    }
+    largest = max(states.values(), key=len, default={})
     if not largest:
         raise ValueError("it holds no tensors by their names")
+    alike = [str(name) for name, each in states.items() if 2 * len(each) > len(largest)]
+    if len(alike) > 1:
+        raise InputError(
+            f"the weights file {path} holds several networks ({', '.join(alike)}): save the one that you mean alone",
+            file=path,
+        )
     return largest
 
 

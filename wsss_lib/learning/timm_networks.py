@@ -6,6 +6,7 @@ grid halves, and a small photo is sent through the network and through its parts
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from types import ModuleType
 
@@ -13,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from wsss_lib.data.layout import InputError
-from wsss_lib.data.limits import known
 
 PREFIX = "timm/"
 SIDES = 96, 128  # pixels of the photo that is sent through: whole cells at stride 32
@@ -47,7 +47,10 @@ def timm_network(name: str, output_stride: int, dilated: bool) -> tuple[nn.Modul
     Raises:
         InputError: timm has no such network, it cannot have the stride, or its parts do not follow one another.
     """
-    known(name.partition(".")[0], timm().list_models(), "network of timm")
+    models, model = timm().list_models(), name.partition(".")[0]
+    if model not in models:
+        near = ", ".join(difflib.get_close_matches(model, models)) or "timm.list_models() in Python"
+        raise InputError(f"there is no network {PREFIX}{name}; look at {near}")
     net = timm().create_model(name).eval()
     coarsest = net.feature_info[-1]["reduction"]
     if output_stride != coarsest:
@@ -115,7 +118,11 @@ def features(name: str, net: nn.Module) -> tuple[list[tuple[str, nn.Module]], li
 
 def is_same(made: object, feature_BChw: Tensor) -> bool:
     """Whether a part has made the features."""
-    return isinstance(made, Tensor) and made.shape == feature_BChw.shape and bool(made.equal(feature_BChw))
+    return (
+        isinstance(made, Tensor)
+        and made.shape == feature_BChw.shape
+        and bool(made.equal(feature_BChw))
+    )
 
 
 def unfolded(net: nn.Module, ends: list[str], prefix: str = "") -> list[tuple[str, nn.Module]]:
@@ -143,7 +150,9 @@ def timm_weights(name: str) -> Path:
     """
     config = timm().get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id:
-        raise InputError(f"{PREFIX}{name} has no published weights: give a file with --weights FILE")
+        raise InputError(
+            f"{PREFIX}{name} has no published weights: give a file with --weights FILE"
+        )
     from huggingface_hub import hf_hub_download
 
     try:

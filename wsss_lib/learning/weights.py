@@ -18,6 +18,7 @@ from wsss_lib.data.augmentation import MEAN, STD
 from wsss_lib.data.layout import InputError
 from wsss_lib.learning.storage import read_state
 
+MOCO = "encoder_q."  # the network that learns; encoder_k is its moving average
 LITE0_STEM, LITE0_NORM = "_conv_stem.weight", "_bn0.running_mean"  # as its distribution names them
 
 
@@ -30,7 +31,7 @@ def load_features(path: str | Path, net: nn.Module, chain: nn.Module) -> None:
         chain: its features, which are loaded; the same tensors under other names.
 
     Raises:
-        InputError: the file is missing or broken, or lacks features of this network.
+        InputError: the file is missing or broken, lacks features of this network, or has them twice.
     """
     state = read_state(path)
     if LITE0_STEM in state:
@@ -49,9 +50,27 @@ def load_features(path: str | Path, net: nn.Module, chain: nn.Module) -> None:
             "the backbone that they were made with",
             file=Path(path),
         )
+    refuse_several(path, state, names, prefix)
     with torch.no_grad():
         for name, tensor in names.items():
             tensor.copy_(state[prefix + name])
+
+
+def refuse_several(
+    path: str | Path, state: Mapping[str, Tensor], names: Mapping[str, Tensor], prefix: str
+) -> None:
+    """Raises an InputError if other tensors of the file, under another prefix, fit as well: a student's and its teacher's."""
+    others = [
+        other
+        for other in prefixes(state, names)
+        if matching(state, names, other) == len(names)
+        and any(not state[other + name].equal(state[prefix + name]) for name in names)
+    ]
+    if others and MOCO not in prefix:
+        raise InputError(
+            f"the weights file {path} holds several networks ({prefix}* and {others[0]}*): save the one that you mean alone",
+            file=Path(path),
+        )
 
 
 def tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -60,10 +79,11 @@ def tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from ((n, t) for n, t in module.named_buffers() if not n.endswith("num_batches_tracked"))
 
 
-def prefixes(state: Mapping[str, Tensor], names: Mapping[str, Tensor]) -> set[str]:
-    """What may stand before the names in a file."""
+def prefixes(state: Mapping[str, Tensor], names: Mapping[str, Tensor]) -> list[str]:
+    """What may stand before the names in a file, in its order, but MoCo's learner before its moving average."""
     first = next(iter(names))
-    return {key.removesuffix(first) for key in state if key.endswith(first)}
+    found = dict.fromkeys(key.removesuffix(first) for key in state if key.endswith(first))
+    return sorted(found, key=lambda prefix: MOCO not in prefix)
 
 
 def matching(state: Mapping[str, Tensor], names: Mapping[str, Tensor], prefix: str) -> int:
