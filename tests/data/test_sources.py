@@ -98,8 +98,10 @@ def test_what_systems_add_is_passed_over(tmp_path):
     (tmp_path / "cat/Thumbs.db").write_bytes(b"x")
     (tmp_path / "empty").mkdir()
     assert tags_of(tmp_path) == {"cat/a.jpg": {"cat"}}
-    (line,) = found(tmp_path).said
+    empty, line = found(tmp_path).said
+    assert empty == "the folder empty gives no tag: it is empty"
     assert "passed over" in line and ".ipynb_checkpoints (1)" in line and "@eaDir (1)" in line
+    assert "Thumbs.db (1)" in line and "hidden (2)" in line
 
 
 FLAT = [["a.jpg", "b.jpg"], ["images/a.jpg"], ["train/a.jpg", "valid/b.jpg"], ["JPEGImages/a.jpg"]]
@@ -130,8 +132,8 @@ def test_formats_that_are_not_read_are_left_out_with_the_tags_that_vanish(tmp_pa
         (tmp_path / name).write_bytes(b"\0\0\0\x18ftypheic")
     (tmp_path / "dog/gone.jpg").symlink_to("nowhere.jpg")
     collection = found(tmp_path)
-    assert [line for line in collection.said if "bird" in line] == [
-        "the folder bird gives no tag: none of its files is a photo that is read"
+    assert collection.said == [
+        "the folder bird gives no tag: it holds no photo that is read (2 .heic)"
     ]
     assert sorted(reason.split(",")[0] for _, reason in collection.left_out) == [
         "ends in .HEIC", "ends in .HEIC", "ends in .heic", "is a link to a file that is gone",

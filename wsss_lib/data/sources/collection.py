@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,3 +69,12 @@ class Asked:
     encoding: str | None = None
     separator: str | None = None
     skip_missing: bool = False
+
+
+def boxed(corners: Sequence[float | str]) -> Box | None:
+    """A box of left, top, right and bottom in pixels, counted from 1; None where these are no numbers, or no box."""
+    try:
+        left, top, right, bottom = (max(1, round(float(corner))) for corner in corners)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return (left, top, right, bottom) if left <= right and top <= bottom else None

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from wsss_lib.data.layout import BACKGROUND, InputError
 from wsss_lib.data.sources.collection import Collection, Item
-from wsss_lib.data.sources.listing import PARTS, TECHNICAL, Listing
+from wsss_lib.data.sources.listing import TECHNICAL, Listing, part_named
 from wsss_lib.data.sources.tags import several
+
+Tops = dict[str, set[bool]]
 
 
 def looks_like(listing: Listing) -> bool:
     """Whether photos lie in folders that may be tags."""
-    return any(tag is not None for _, tag, _ in placed(listing))
+    split = has_parts(tops_of(listing))
+    return any(place(listing.folders(photo), split)[0] for photo in listing.photos)
 
 
 def read_folders(listing: Listing, asked: bool = False) -> Collection:
@@ -24,17 +28,17 @@ def read_folders(listing: Listing, asked: bool = False) -> Collection:
         asked: it is said to be of this kind.
 
     Raises:
-        InputError: no folder can be a tag, or one folder holds all others.
+        InputError: no folder can be a tag, one folder holds all others, or some folders are tags and some are parts.
     """
-    places = list(placed(listing, flat_parts=asked))
+    tops = tops_of(listing)
+    split = has_parts(tops)
+    if split and asked and not any(True in deep for deep in tops.values()):
+        split = False  # it is said that these are tags
+    places = [(photo, *place(listing.folders(photo), split)) for photo in listing.photos]
     tagged = [(photo, tag, part) for photo, tag, part in places if tag is not None]
-    if not tagged:
-        folders = Counter("/".join(listing.folders(photo)) or "." for photo in listing.photos)
-        raise InputError(
-            f"{listing.root} holds photos in {several(sorted(folders))}, and no folder that could be a tag: make a folder for "
-            "each tag, or a table tags.csv with lines file,tag;tag. (Folders such as images, train and val are no tags.)"
-        )
+    refuse_without_tags(listing, tagged)
     if not asked:
+        refuse_parts_among_tags(listing, tops)
         refuse_lone(listing, tagged)
     found = Collection(kind="folders", about="a folder for each tag", items=[])
     for photo, tag, part in tagged:
@@ -46,41 +50,65 @@ def read_folders(listing: Listing, asked: bool = False) -> Collection:
     parts = sorted({part for _, _, part in tagged if part})
     if parts:
         found.about = f"a folder for each tag in {' and '.join(parts)}"
-    deep = sum(
-        len(listing.folders(photo)) > (2 if part else 1) + stripped(listing, photo)
-        for photo, _, part in tagged
-    )
+    found.said += [
+        f"the folder {n} is taken for a tag" for n in tops if part_named(n) and not split
+    ]
+    deep = sum(len(named(listing.folders(photo))) > (2 if part else 1) for photo, _, part in tagged)
     if deep:
         found.said.append(f"{deep} photos lie deeper: they have the tag of the outermost folder")
-    found.said += vanished(listing, {tag for _, tag, _ in tagged})
+    found.said += vanished(listing, {tag for _, tag, _ in tagged}, split)
     return found
 
 
-def stripped(listing: Listing, photo: Path) -> int:
-    """How many technical folders stand before the tag."""
-    return sum(name.lower() in TECHNICAL for name in listing.folders(photo)[:2])
+def named(folders: Iterable[str]) -> list[str]:
+    """Folders without those that technical reasons have named."""
+    return [name for name in folders if name.lower() not in TECHNICAL]
 
 
-def placed(listing: Listing, flat_parts: bool = False) -> list[tuple[Path, str | None, str | None]]:
-    """Each photo, its tag and its part, as far as folders say so.
-
-    ``train`` and ``val`` are parts, and no tags, where all folders at the top are named so and hold folders.
-    """
-    tops: dict[str, set[bool]] = defaultdict(set)
+def tops_of(listing: Listing) -> Tops:
+    """The outermost folders that may be tags or parts, and whether photos lie deeper in them, and not."""
+    tops: Tops = defaultdict(set)
     for photo in listing.photos:
-        names = [name for name in listing.folders(photo) if name.lower() not in TECHNICAL]
+        names = named(listing.folders(photo))
         if names:
             tops[names[0]].add(len(names) > 1)
-    split = bool(tops) and all(name.lower() in PARTS for name in tops)
-    if split and flat_parts and not any(True in deep for deep in tops.values()):
-        split = False  # it is said that these are tags
-    found = []
-    for photo in listing.photos:
-        names = [name for name in listing.folders(photo) if name.lower() not in TECHNICAL]
-        part = PARTS[names[0].lower()] if names and split else None
-        names = names[1:] if part else names
-        found.append((photo, names[0] if names else None, part))
-    return found
+    return tops
+
+
+def has_parts(tops: Tops) -> bool:
+    """Whether the outermost folders are parts (``train`` and ``val``), and no tags: all of them are called so."""
+    return bool(tops) and all(map(part_named, tops))
+
+
+def place(folders: Sequence[str], split: bool) -> tuple[str | None, str | None]:
+    """The tag and the part of what lies in some folders, as far as these say so."""
+    names = named(folders)
+    part = part_named(names[0]) if names and split else None
+    names = names[1:] if part else names
+    return (names[0] if names else None), part
+
+
+def refuse_without_tags(listing: Listing, tagged: Sequence) -> None:
+    """Raises an InputError if no folder can be a tag."""
+    if not tagged:
+        folders = Counter("/".join(listing.folders(photo)) or "." for photo in listing.photos)
+        raise InputError(
+            f"{listing.root} holds photos in {several(sorted(folders))}, and no folder that could be a tag: make a folder for "
+            "each tag, or a table tags.csv with lines file,tag;tag. (Folders such as images, train and val are no tags.)"
+        )
+
+
+def refuse_parts_among_tags(listing: Listing, tops: Tops) -> None:
+    """Raises an InputError if some folders are parts and others tags; a lone ``train`` can be what its photos show."""
+    parts = [name for name in tops if part_named(name)]
+    if not parts or len(parts) == len(tops):
+        return
+    if [name.lower() for name in parts] != ["train"] or True in tops[parts[0]]:
+        others = [name for name in tops if name not in parts]
+        raise InputError(
+            f"{listing.root} holds {several(parts)} beside {several(others)}, and folders called so are usually lists: "
+            "take the others away, or say --as folders if all of them are tags."
+        )
 
 
 def refuse_lone(listing: Listing, tagged: list[tuple[Path, str, str | None]]) -> None:
@@ -101,15 +129,26 @@ def refuse_lone(listing: Listing, tagged: list[tuple[Path, str, str | None]]) ->
         )
 
 
-def vanished(listing: Listing, tags: set[str]) -> list[str]:
-    """Says which folders give no tag, since no photo in them can be read."""
-    lost = {
-        listing.folders(Path(file))[0]
-        for file, _ in listing.left_out
-        if listing.folders(Path(file))
-    }
-    return [
-        f"the folder {name} gives no tag: none of its files is a photo that is read"
-        for name in sorted(lost - tags)
-        if name.lower() not in TECHNICAL and name.lower() not in PARTS
+def vanished(listing: Listing, tags: set[str], split: bool) -> list[str]:
+    """Says which folders give no tag, since no photo in them can be read, and what else was not read."""
+    others = [file for files in listing.others.values() for file in files]
+    lost: dict[str, Counter] = defaultdict(Counter)
+    for file in (*map(Path, (file for file, _ in listing.left_out)), *others):
+        lost[place(listing.folders(file), split)[0]][
+            file.suffix.lower() or "without an ending"
+        ] += 1
+    for folder in listing.empty:
+        lost[place(folder.relative_to(listing.root).parts, split)[0]].update()
+    said = [
+        f"the folder {tag} gives no tag: {f'it holds no photo that is read ({counted(kinds)})' if kinds else 'it is empty'}"
+        for tag, kinds in sorted((tag or "", kinds) for tag, kinds in lost.items())
+        if tag and tag not in tags
     ]
+    rest = Counter(file.suffix.lower() or "without an ending" for file in others)
+    return said + ([f"files that are no photos: {counted(rest)}"] if rest else [])
+
+
+def counted(kinds: Counter) -> str:
+    """How many there are of each kind, in words."""
+    order = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))
+    return several([f"{count} {kind}" for kind, count in order])

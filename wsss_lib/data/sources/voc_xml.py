@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from wsss_lib.data import layout
 from wsss_lib.data.annotations import Box
 from wsss_lib.data.layout import BACKGROUND, InputError
-from wsss_lib.data.sources.collection import Asked, Collection, Item
-from wsss_lib.data.sources.listing import PARTS, Listing, Names
-from wsss_lib.data.sources.tables import refuse_missing
-from wsss_lib.data.sources.tags import several
+from wsss_lib.data.sources.collection import Asked, Collection, Item, boxed
+from wsss_lib.data.sources.listing import Listing, part_in, part_named
+from wsss_lib.data.sources.names import Names
+from wsss_lib.data.sources.table_files import CORNERS
+from wsss_lib.data.sources.tables import refuse_missing, unused
+from wsss_lib.data.sources.tags import several, tidy
 
 NAMES_FILES = ("labels.txt", "labelmap.txt", "classes.txt", "predefined_classes.txt")
+NO_CLASSES = {BACKGROUND, "_background_", "__background__", "__ignore__", "void"}
+LISTS = ("Main", "Segmentation")  # in ImageSets; the last one counts where both have one
+LOOKED_AT = 5  # XML files, to find out what they are
 
 
 def annotations_in(listing: Listing) -> list[Path]:
-    """The XML files that hold an annotation: the first one says what all of them are."""
+    """The XML files, if the first ones hold annotations of VOC's form."""
     files = listing.others.get(".xml", [])
-    return files if any(b"<annotation" in file.read_bytes()[:2000] for file in files[:5]) else []
+    heads = (file.read_bytes()[:2000] for file in files[:LOOKED_AT])
+    return files if any(re.search(rb"<annotation[\s>/]", head) for head in heads) else []
 
 
 def read_voc(listing: Listing, files: Sequence[Path], asked: Asked) -> Collection:
     """The photos of annotations in VOC's format, with the lists that name them.
 
     Raises:
-        InputError: an annotation cannot be read; photos are missing.
+        InputError: an annotation cannot be read, or two are of one photo; photos are missing.
     """
     names = Names(listing)
     found = Collection(kind="voc", about="annotations in VOC's format (XML)", items=[])
-    missing, boxless, items = [], 0, {}
+    missing, boxless, items, by = [], 0, {}, {}
     stems = Counter(photo.stem.lower() for photo in listing.photos)
     for file in files:
         objects, named, bad = read_annotation(file)
@@ -42,24 +50,22 @@ def read_voc(listing: Listing, files: Sequence[Path], asked: Asked) -> Collectio
         if photo is None:
             missing.append((file, named or file.stem))
             continue
+        if by.setdefault(photo, file) != file:
+            raise InputError(
+                f"{photo} has two annotations, {by[photo]} and {file}: take one of them away."
+            )
         boxless += bad
-        before = items.get(photo, Item(file=photo)).objects
-        part = PARTS.get(file.parent.name.lower()) or PARTS.get(photo.parent.name.lower())
+        part = part_in(listing.folders(file)) or part_in(listing.folders(photo))
         id = photo.stem if stems[photo.stem.lower()] == 1 else None
-        items[photo] = Item(file=photo, objects=(*before, *objects), part=part, id=id)
+        items[photo] = Item(file=photo, objects=tuple(objects), part=part, id=id)
     refuse_missing(missing, asked.skip_missing)
-    found.left_out += [
-        (f"{name} of {file}", "is named, but is not there") for file, name in missing
-    ]
-    found.left_out += [
-        (str(photo), "has no annotation") for photo in listing.photos if photo not in items
-    ]
+    found.left_out += unused(listing, items, "has no annotation", missing)
     if boxless:
         found.said.append(
             f"{boxless} objects have no box that can be read: their names count, which is enough for tags"
         )
-    found.items = listed_in(listing, list(items.values()), names, found)
-    found.names = class_names(listing)
+    found.items = listed_in(listing, items, names, found)
+    found.names = with_all_tags(class_names(listing), found)
     found.masks = listing.mask_folder()
     maps = [file for file in listing.others.get(".txt", ()) if file.name.lower() == "labelmap.txt"]
     found.mask_values = maps[0] if maps and found.masks else None
@@ -74,65 +80,76 @@ def read_annotation(file: Path) -> tuple[list[tuple[str, Box | None]], str, int]
     """
     try:
         root = ET.parse(layout.regular(file)).getroot()
+        if root.tag != "annotation":
+            raise ValueError(f"it holds {root.tag}")
         elements = root.findall("object")
         tags = [element.findtext("name").strip() for element in elements]
+        if "" in tags:
+            raise ValueError("an object has no name")
     except (*layout.UNREADABLE, LookupError, AttributeError) as error:
         raise InputError(
             f"{file} is not an annotation in VOC's format ({error}); restore it or take it away."
         ) from error
-    boxes = [box_of(element.find("bndbox")) for element in elements]
-    bad = sum(
-        box is None and element.find("bndbox") is not None for box, element in zip(boxes, elements)
-    )
+    bndboxes = [element.find("bndbox") for element in elements]
+    boxes = [
+        b if b is None else boxed([b.findtext(corner) for corner in CORNERS]) for b in bndboxes
+    ]
+    bad = sum(box is None and bndbox is not None for box, bndbox in zip(boxes, bndboxes))
     return list(zip(tags, boxes)), (root.findtext("filename") or "").strip(), bad
 
 
-def box_of(bndbox: ET.Element | None) -> Box | None:
-    """The corners of a box; None where one is missing or no number."""
-    try:
-        return tuple(
-            round(float(bndbox.findtext(corner))) for corner in ("xmin", "ymin", "xmax", "ymax")
-        )
-    except (AttributeError, TypeError, ValueError, OverflowError):
-        return None
-
-
-def listed_in(listing: Listing, items: list[Item], names: Names, found: Collection) -> list[Item]:
+def listed_in(
+    listing: Listing, items: dict[Path, Item], names: Names, found: Collection
+) -> list[Item]:
     """The photos with the list that names each; where there are lists, those in none are left out."""
     lists = {}
-    for folder in ("Main", "Segmentation"):  # which counts where both have one
+    for folder in LISTS:
         for file in listing.others.get(".txt", ()):
-            if file.parts[-3:-1] == ("ImageSets", folder) and file.stem.lower() in PARTS:
-                lists[PARTS[file.stem.lower()]] = file
+            if file.parts[-3:-1] == ("ImageSets", folder) and part_named(file.stem):
+                lists[part_named(file.stem)] = file
     if not lists:
-        return items
+        return list(items.values())
     part_of: dict[Path, str] = {}
+    moved, absent = [], []
     for part, file in lists.items():
         for line in layout.lines_of(file, "restore it"):
-            photo = names.find(line, file.parent) or names.find(line.split()[0], file.parent)
-            if photo is not None and part_of.setdefault(photo, part) != part:
-                found.said.append(
-                    f"{photo.name} is in the lists {part_of[photo]} and {part}: it stays in {part_of[photo]}"
-                )
+            photo = names.find(line, listing.root) or names.find(line.split()[0], listing.root)
+            if photo not in items:
+                absent.append(f"{line.split()[0]} of {file.name}")
+            elif part_of.setdefault(photo, part) != part:
+                moved.append(f"{photo.name} ({part_of[photo]}, {part})")
+    if absent:
+        found.said.append(
+            f"{len(absent)} ids of lists have no photo with an annotation: {several(absent)}"
+        )
+    if moved:
+        found.said.append(f"photos that are in two lists stay in the first: {several(moved)}")
     found.about += f", with the lists {several(sorted(lists))}"
-    found.left_out += [
-        (str(item.file), "is in no list") for item in items if item.file not in part_of
+    found.left_out += [(str(photo), "is in no list") for photo in items if photo not in part_of]
+    return [replace(items[photo], part=part_of[photo]) for photo in items if photo in part_of]
+
+
+def class_names(listing: Listing) -> list[str]:
+    """The classes in the order of a file that names them, without the background; none if there is no such file."""
+    files = [
+        file
+        for name in NAMES_FILES
+        for file in listing.others.get(".txt", ())
+        if file.name.lower() == name
     ]
-    kept = [item for item in items if item.file in part_of]
-    return [Item(file=i.file, objects=i.objects, part=part_of[i.file], id=i.id) for i in kept]
+    if not files:
+        return []
+    lines = [line for line in layout.lines_of(files[0], "restore it") if line[0] != "#"]
+    if files[0].name.lower() == "labelmap.txt":  # name:colour:parts:actions
+        lines = [line.split(":")[0].strip() for line in lines]
+    return [line for line in lines if line.lower() not in NO_CLASSES]
 
 
-def class_names(listing: Listing) -> list[str] | None:
-    """The classes in the order of a file that names them, without the background."""
-    for name in NAMES_FILES:
-        for file in listing.others.get(".txt", ()):
-            if file.name.lower() == name:
-                lines = [
-                    line.split(":")[0].strip()
-                    for line in layout.lines_of(file, "restore it")
-                    if line[0] != "#"
-                ]
-                return [
-                    line for line in lines if line.lower() not in (BACKGROUND, "__ignore__", "void")
-                ]
-    return None
+def with_all_tags(order: list[str], found: Collection) -> list[str] | None:
+    """The classes in an order, and behind them the tags that it lacks, which is said; None without an order."""
+    known = {tidy(name).casefold() for name in order}
+    tags = {tidy(name) for item in found.items for name, _ in item.objects}
+    lacking = sorted(tag for tag in tags if tag.casefold() not in known | {BACKGROUND})
+    if order and lacking:
+        found.said.append(f"the file of classes lacks {several(lacking)}: taken as further classes")
+    return [*order, *lacking] if order else None
