@@ -22,6 +22,7 @@ from wsss_lib.pipeline import ranks
 from wsss_lib.pipeline.evaluation import with_bands
 from wsss_lib.pipeline.fingerprints import fingerprint, plain
 from wsss_lib.pipeline.kinds import MAPS
+from wsss_lib.pipeline.memory import refuse_small_memory
 from wsss_lib.pipeline.recipe import Data, Recipe
 from wsss_lib.pipeline.rehearsal import memory_is_said, rehearse, try_largest
 from wsss_lib.pipeline.report import write_report
@@ -105,6 +106,8 @@ def make_stages(
         with ranks.own_share():
             for name in to_make:
                 try_largest(work.of(name))
+    else:
+        ranks.decided_by_main(lambda: [refuse_small_memory(work.of(name)) for name in to_make])
     if ranks.is_main():
         work.run.start(recipe, seed=recipe.seed)
     ranks.wait()

@@ -21,6 +21,7 @@ from wsss_lib.pipeline import ranks
 from wsss_lib.pipeline.stage import LookingStage, NetworkStage
 from wsss_lib.pipeline.work import Work
 
+NO_ROOM = "can't allocate memory"  # as PyTorch says it on a CPU
 SPARE = 1.1  # of the files, for what file systems add
 
 
@@ -169,15 +170,19 @@ def training_batch(work: Work, stage: NetworkStage, device: torch.device) -> dic
 
 @contextlib.contextmanager
 def memory_is_said(name: str) -> Iterator[None]:
-    """Turns a lack of memory on the device into one sentence.
+    """Turns a lack of memory into one sentence: of the device, or of a machine that does not simply end the process.
 
     Raises:
         InputError: what to lower.
     """
     try:
         yield
-    except torch.cuda.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:  # of the device; of PyTorch on a CPU; of NumPy
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and NO_ROOM not in str(
+            error
+        ):
+            raise
         raise InputError(
-            f"{name}: the memory of the device does not do: lower --{name}.batch-pixels, or while it learns raise "
-            f"--{name}.training.accumulate. Everything finished is kept"
+            f"{name}: the memory does not do: lower --{name}.batch-pixels, while it learns raise --{name}.training.accumulate, "
+            "or make the photos smaller (wsss prepare --max-side 1000). Everything finished is kept"
         ) from error
