@@ -1,5 +1,7 @@
 """Folders of photos: which of them are tags, which are lists, and which vanish; nothing of it without a word."""
 
+import os
+
 import pytest
 
 from tests.data.test_sources import found, photos, tags_of
@@ -91,6 +93,28 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
         if id == "cat_a"
     )
     assert {name for name, _ in one.objects} == {"cat", "pet", "cow"}
+
+
+def test_the_folder_of_the_tags_is_found_behind_others(tmp_path):
+    photos(tmp_path, "set/images/ant/a.jpg", "set/images/bee/1/b.jpg")
+    with pytest.raises(
+        InputError, match="give .*set/images if these are tags .ant, bee., or say --as"
+    ):
+        found(tmp_path)
+    assert tags_of(tmp_path / "set/images") == {"ant/a.jpg": {"ant"}, "bee/1/b.jpg": {"bee"}}
+
+
+def test_what_is_no_file_is_left_out(tmp_path):
+    photos(tmp_path, "cat/a.jpg")
+    for name in ("cat/pipe.jpg", "tags.csv", "x.json", "y.xml"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "z.json").symlink_to("nowhere")
+    collection = found(tmp_path)
+    assert [item.file.name for item in collection.items] == ["a.jpg"]
+    assert sorted(why for _, why in collection.left_out) == [
+        "is a link to a file that is gone",
+        *4 * ["is no file"],
+    ]
 
 
 @pytest.mark.parametrize("name", ["cat/a.jpg", "photos.zip", "cat.xml"])

@@ -44,6 +44,23 @@ def test_ids_of_lists_that_have_no_photo_and_photos_in_two_lists_are_said(tmp_pa
     assert [reason for _, reason in collection.left_out] == ["has no annotation"]
 
 
+def test_each_of_several_datasets_has_its_own_lists(tmp_path):
+    for year in (2007, 2012):
+        photos(tmp_path, *(f"VOC{year}/JPEGImages/{number}.jpg" for number in (1, 2)))
+        write(tmp_path, {f"VOC{year}/Annotations/{number}.xml": xml(("cat",)) for number in (1, 2)})
+    for year, part, number in (
+        (2007, "train", 1),
+        (2007, "val", 2),
+        (2012, "train", 2),
+        (2012, "val", 1),
+    ):
+        write(tmp_path, {f"VOC{year}/ImageSets/Main/{part}.txt": f"{number}\n"})
+    taken = {(item.file.parts[-3], item.file.stem): item.part for item in found(tmp_path).items}
+    assert taken == {
+        ("VOC2007", "1"): "train", ("VOC2007", "2"): "val", ("VOC2012", "2"): "train", ("VOC2012", "1"): "val",
+    }  # fmt: skip
+
+
 def test_tags_that_the_file_of_classes_lacks_come_last(tmp_path):
     photos(tmp_path, "a.jpg", "b.jpg")
     write(tmp_path, {

@@ -25,6 +25,10 @@ READ = {
     "an address": "image,tags\nhttps://x.org/p/a.jpg?size=3,cat;dog\n/data/local-files/?d=p/b.jpg,dog\n",
     "RetinaNet": "a.jpg,1,2,5,6,cat\na.jpg,1,1,4,4,dog\nb.jpg,1,1,4,4,dog\n",
     "unknown headings": "Bild;Tier\na.jpg;cat|dog\nb.jpg;dog\n",
+    "further cells without headings": "file,tags\na.jpg,cat,dog\nb.jpg,dog\n",
+    "bars between columns": "file|tags\na.jpg|cat;dog\nb.jpg|dog\n",
+    "Excel's first line": "sep=;\nfile;tags\na.jpg;cat,dog\nb.jpg;dog\na.jpg;cat\n",
+    "a remark": "# of May\n\nfile,tags\na.jpg,cat;dog\nb.jpg,dog\n",
 }
 
 
@@ -54,6 +58,10 @@ REFUSED = {
     "two kinds of tags": (
         "file,label,category\na.jpg,cat,pet\n",
         "columns label, category .*leave one",
+    ),
+    "more cells than headings": (
+        "file,tag,width\na.jpg,cat,12,dog\n",
+        "more cells in the line 'a.jpg,cat,12,dog' than head",
     ),
     "numbers without headings": ("a.jpg,12,8,cat\n", "no headings, and numbers in column 2"),
     "the first photo is missing": (
@@ -89,10 +97,30 @@ def test_a_table_that_cannot_be_read_is_not_passed_over(tmp_path, name):
 
 
 def test_names_are_taken_as_they_are_first(tmp_path):
-    names = ["a.jpg", "A.jpg", "a.jpg.jpg", "cat #1.jpg", "100%25.jpg", "f.jpg", "f.001.jpg"]
+    names = [
+        "#1.jpg",
+        "a.jpg",
+        "A.jpg",
+        "a.jpg.jpg",
+        "cat #1.jpg",
+        "100%25.jpg",
+        "f.jpg",
+        "f.001.jpg",
+    ]
     text = "".join(f"{name},t{number}\n" for number, name in enumerate(names))
     table(tmp_path, text, *names)
     assert tags_of(tmp_path) == {name: {f"t{number}"} for number, name in enumerate(names)}
+
+
+def test_an_umlaut_may_be_one_sign_or_two(tmp_path):
+    table(
+        tmp_path,
+        "file,tag\nK\u00e4fer/\u00fc.jpg,cat\n",
+        "Ka\u0308fer/u\u0308.jpg",
+        "x/u\u0308.jpg",
+    )
+    (item,) = found(tmp_path).items
+    assert item.file.parent.name == "Ka\u0308fer"
 
 
 def test_an_ending_is_missing_only_where_it_can_be(tmp_path):

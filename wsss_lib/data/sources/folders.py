@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -113,20 +114,17 @@ def refuse_parts_among_tags(listing: Listing, tops: Tops) -> None:
 
 def refuse_lone(listing: Listing, tagged: list[tuple[Path, str, str | None]]) -> None:
     """Raises an InputError if all photos lie below one folder that holds several: which of them are the tags?"""
-    if len({tag for _, tag, _ in tagged}) > 1:
+    chains = [named(listing.folders(photo))[bool(part) :] for photo, _, part in tagged]
+    common = os.path.commonprefix(chains)
+    if not common or any(chain == common for chain in chains):
         return
-    top = tagged[0][1]
-    inner = {
-        names[names.index(top) + 1]
-        for photo, _, _ in tagged
-        if (names := listing.folders(photo))[-1] != top
-    }
-    direct = any(listing.folders(photo)[-1] == top for photo, _, _ in tagged)
-    if len(inner) > 1 and not direct:
-        raise InputError(
-            f"all photos lie in folders below {top}: give {listing.root / top} if these are tags ({several(sorted(inner))}), "
-            f"or say --as folders if all show '{top}'."
-        )
+    inner = sorted({chain[len(common)] for chain in chains})
+    folders = listing.folders(tagged[0][0])
+    where = listing.root.joinpath(*folders[: folders.index(chains[0][len(common)], len(common))])
+    raise InputError(
+        f"all photos lie in folders below {common[0]}: give {where} if these are tags ({several(inner)}), or say --as folders "
+        f"if all show '{common[0]}'."
+    )
 
 
 def vanished(listing: Listing, tags: set[str], split: bool) -> list[str]:

@@ -125,10 +125,10 @@ def add(found: Listing, file: Path, endings: set[str], in_masks: bool) -> None:
     """Puts a file where it belongs."""
     ending = file.suffix.lower()
     why = None
-    if ending in endings and in_masks:
+    if not file.is_file():
+        why = "is no file" if file.exists() else "is a link to a file that is gone"
+    elif ending in endings and in_masks:
         why = "lies in a folder of masks; give the folder another name if these are photos"
-    elif ending in endings and not file.exists():
-        why = "is a link to a file that is gone"
     elif ending not in endings and ending in OTHER_PHOTOS:
         why = f"ends in {file.suffix}, which is not read: convert it to JPEG"
     if why:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -23,15 +24,15 @@ class Names:
         self.by_name: dict[str, list[Path]] = defaultdict(list)
         self.by_stem: dict[str, list[Path]] = defaultdict(list)
         for photo in listing.photos:
-            self.by_name[photo.name.lower()].append(photo)
-            self.by_stem[photo.stem.lower()].append(photo)
+            self.by_name[key(photo.name)].append(photo)
+            self.by_stem[key(photo.stem)].append(photo)
         self.claimed: dict[Path, PurePosixPath] = {}
         self.parts: dict[Path, str | None] = {}
 
     def called(self, path: PurePosixPath) -> list[Path]:
         """The photos that are called so, wherever they lie."""
         stem = path.stem if ENDING.search(path.name) else path.name
-        return self.by_name.get(path.name.lower()) or self.by_stem.get(stem.lower(), [])
+        return self.by_name.get(key(path.name)) or self.by_stem.get(key(stem), [])
 
     def knows(self, name: str) -> bool:
         """Whether a photo is called so."""
@@ -87,6 +88,11 @@ class Names:
         return self.parts[folder]
 
 
+def key(name: str) -> str:
+    """What is the same for names that mean the same file; some systems store an umlaut as two signs."""
+    return unicodedata.normalize("NFC", name).lower()
+
+
 def paths_of(name: str) -> Iterator[PurePosixPath]:
     """What a name can mean as a path: what it says, and, if it is an address, what that says."""
     plain = name.strip().replace("\\", "/")
@@ -99,7 +105,7 @@ def paths_of(name: str) -> Iterator[PurePosixPath]:
 def differ(one: PurePosixPath, other: PurePosixPath) -> bool:
     """Whether two paths cannot be of one file: they have other folders, or other endings."""
     folders = [path.parent.parts for path in (one, other)]
-    if any(a.lower() != b.lower() for a, b in zip(*map(reversed, folders))):
+    if any(key(a) != key(b) for a, b in zip(*map(reversed, folders))):
         return True
     return len({path.suffix.lower() for path in (one, other) if ENDING.search(path.name)}) > 1
 
@@ -125,8 +131,6 @@ def nearest(name: str, path: PurePosixPath, alike: Sequence[Path], near: Path) -
 
 def common_end(one: Iterable[str], other: Sequence[str]) -> int:
     """How many folders, from the last one on, are called the same."""
-    wanted = [part.lower() for part in one if part not in ("/", ".", "..")]
+    wanted = [key(part) for part in one if part not in ("/", ".", "..")]
     pairs = zip(reversed(wanted), reversed(other))
-    return next(
-        (i for i, (a, b) in enumerate(pairs) if a != b.lower()), min(len(wanted), len(other))
-    )
+    return next((i for i, (a, b) in enumerate(pairs) if a != key(b)), min(len(wanted), len(other)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from wsss_lib.data.layout import InputError
 from wsss_lib.data.sources.names import ENDING, Names
 from wsss_lib.data.sources.tags import tidy
 
-DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 PHOTO_HEADS = {
     "file", "filename", "file_name", "image", "image_name", "imagename", "image_path", "path", "filepath", "photo", "id",
     "image_id", "img", "name", "#filename",
@@ -166,7 +167,10 @@ def decoded(file: Path, encoding: str | None) -> str:
 
 
 def cells_of(text: str, delimiter: str) -> list[list[str]]:
-    """The rows that are not blank, each cell without blanks around it; none if it is no such table."""
+    """The rows that are not blank, each cell without blanks around it; none if it is no such table.
+
+    Remarks above a table are left out, as Excel's ``sep=;``.
+    """
     try:
         rows = list(
             csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
@@ -174,4 +178,10 @@ def cells_of(text: str, delimiter: str) -> list[list[str]]:
     except csv.Error:
         return []
     stripped = ([cell.strip() for cell in row] for row in rows)
-    return [row for row in stripped if any(row)]
+    filled = [row for row in stripped if any(row)]
+    return list(itertools.dropwhile(is_remark, filled))
+
+
+def is_remark(row: list[str]) -> bool:
+    """Whether a line above a table is a remark: text in its first cell alone, which is no photo."""
+    return row[0].startswith(("sep=", "#")) and not any(row[1:]) and not ENDING.search(row[0])

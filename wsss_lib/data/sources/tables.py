@@ -171,6 +171,7 @@ def meaning_of(
     others = [i for i in range(width) if i not in (table.photo, part_column(table))]
     columns = tag_columns(table, others)
     marks = [i for i in others if table.titles and is_marks(table, i)]
+    columns += untitled(table, others, columns)
     apart = f"columns apart by {DELIMITERS[table.delimiter]}"
     if not columns and any(table.values(i) - {""} for i in marks) and 2 * len(marks) > len(others):
         look_beside(table, marks, [i for i in others if i not in marks], said)
@@ -215,6 +216,22 @@ def tag_columns(table: Table, others: Sequence[int]) -> list[int]:
             f"it cannot be told which of the columns {several(heads)} of {table.file} holds the tags: leave one of them."
         )
     return columns
+
+
+def untitled(table: Table, others: Sequence[int], columns: Sequence[int]) -> list[int]:
+    """The columns behind the last heading that are not blank: further tags, where this is the heading of the tags.
+
+    Raises:
+        InputError: it is another heading.
+    """
+    last = max((i for i, title in enumerate(table.titles) if title), default=len(others))
+    further = [i for i in others if i > last and table.values(i) != {""}]
+    if further and last not in columns:
+        line = next(table.delimiter.join(row) for row in table.rows if row[further[0]])
+        raise InputError(
+            f"{table.file} has more cells in the line {line!r} than headings: correct the line, or write a heading above each."
+        )
+    return further
 
 
 def tag_head(head: str) -> str | None:

@@ -102,18 +102,18 @@ def listed_in(
     listing: Listing, items: dict[Path, Item], names: Names, found: Collection
 ) -> list[Item]:
     """The photos with the list that names each; where there are lists, those in none are left out."""
-    lists = {}
+    lists: dict[tuple[Path, str], Path] = {}
     for folder in LISTS:
         for file in listing.others.get(".txt", ()):
             if file.parts[-3:-1] == ("ImageSets", folder) and part_named(file.stem):
-                lists[part_named(file.stem)] = file
+                lists[file.parents[2], part_named(file.stem)] = file
     if not lists:
         return list(items.values())
     part_of: dict[Path, str] = {}
     moved, absent = [], []
-    for part, file in lists.items():
+    for (near, part), file in lists.items():
         for line in layout.lines_of(file, "restore it"):
-            photo = names.find(line, listing.root) or names.find(line.split()[0], listing.root)
+            photo = names.find(line, near) or names.find(line.split()[0], near)
             if photo not in items:
                 absent.append(f"{line.split()[0]} of {file.name}")
             elif part_of.setdefault(photo, part) != part:
@@ -124,7 +124,7 @@ def listed_in(
         )
     if moved:
         found.said.append(f"photos that are in two lists stay in the first: {several(moved)}")
-    found.about += f", with the lists {several(sorted(lists))}"
+    found.about += f", with the lists {several(sorted({part for _, part in lists}))}"
     found.left_out += [(str(photo), "is in no list") for photo in items if photo not in part_of]
     return [replace(items[photo], part=part_of[photo]) for photo in items if photo in part_of]
 
