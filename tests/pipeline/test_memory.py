@@ -24,7 +24,7 @@ def refused(recipe, folder, *words, **more) -> None:
 
 def test_a_stage_that_needs_more_than_there_is_is_refused(tiny_root, tmp_path, monkeypatch):
     recipe = small_recipe(tiny_root)
-    monkeypatch.setattr(memory, "memory", lambda: 1e5)
+    monkeypatch.setattr(memory, "memory", lambda: memory.PROGRAM + 1e5)
     refused(recipe, tmp_path / "run", "classifier: about", "--classifier.training.accumulate")
     work = opened(recipe, tmp_path / "run", False)
     with pytest.raises(InputError, match=r"^cam: .*: lower --cam.batch-pixels$"):
