@@ -73,6 +73,8 @@ def test_equal_files_are_one_photo_with_all_tags(tmp_path):
     assert dataset.tags("cat_1") == ["cat", "dog"] and len(dataset.items) == 16
     assert dataset.copies == {copy: tmp_path / "cat/1.jpg"}
     assert any("copies of another one" in line for line in lines(dataset))
+    bare = [*found, Item(file=copy)]
+    assert any("it keeps the tags" in line for line in written(bare, tmp_path / "bare").said)
 
 
 def test_a_photo_in_two_lists_stays_in_the_first(tmp_path):
@@ -137,7 +139,7 @@ def test_all_broken_photos_are_named_at_once_or_left_out(tmp_path):
 
 
 def test_the_lists_of_the_source_are_kept(tmp_path):
-    found = [*items(tmp_path / "a", part="train"), *items(tmp_path / "b", 2, 2, part="valid")]
+    found = [*items(tmp_path / "a", part="train"), *items(tmp_path / "b", 2, 2, part="val")]
     found += items(tmp_path / "c", 1, 1, part="test")
     dataset = written(found, tmp_path / "out")
     assert {split: len(ids) for split, ids in dataset.lists.items()} == {

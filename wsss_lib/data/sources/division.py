@@ -11,7 +11,6 @@ from wsss_lib.data.layout import BACKGROUND, InputError
 from wsss_lib.data.sources.dataset import Dataset, Wanted
 
 HELD_OUT = 0.2
-PARTS = {"valid": "val", "validation": "val", "dev": "val", "training": "train", "testing": "test"}
 
 
 def class_order(dataset: Dataset, wanted: Wanted) -> list[str]:
@@ -56,7 +55,7 @@ def divide(dataset: Dataset, wanted: Wanted) -> None:
     Raises:
         InputError: one of the lists would be empty.
     """
-    told = {id: PARTS.get(item.part, item.part) for id, item in dataset.items.items()}
+    told = {id: item.part for id, item in dataset.items.items()}
     lists: dict[str, list[str]] = {"train": []}
     left = [id for id, part in told.items() if part in (None, "train")]
     if wanted.val is None or not set(told.values()) - {None, "train"}:

@@ -75,6 +75,10 @@ def merged(collection: Collection) -> Dataset:
             dataset.said.append(
                 f"{item.file} is the same photo as {file}, which is in {kept[file].part}: it stays there"
             )
+        if bool(item.objects) != bool(kept[file].objects):
+            dataset.said.append(
+                f"{item.file} is the same photo as {file}, once with tags and once without: it keeps the tags"
+            )
         both = dict.fromkeys((*kept[file].objects, *item.objects))
         kept[file] = replace(kept[file], objects=tuple(both))
     ids = ids_of(kept, Path(os.path.commonpath([file.parent for file in kept])) if kept else Path())
