@@ -1,6 +1,7 @@
 """Too little memory is said before the first stage; where only the system knows, in one sentence."""
 
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from tests.small_runs import small_recipe
 from wsss_lib.data.layout import InputError
 from wsss_lib.pipeline import estimate, memory
 from wsss_lib.pipeline.make import make_stages, opened
+from wsss_lib.pipeline.processes import map_processes
 from wsss_lib.pipeline.rehearsal import memory_is_said
 from wsss_lib.pipeline.stages.classifier import ClassifierStage
 
@@ -64,15 +66,17 @@ def test_processes_share_the_memory_of_a_machine(monkeypatch, tmp_path):
     assert memory.memory() == 1e6
 
 
-@pytest.mark.parametrize("short", ["PyTorch", "Python"])
+@pytest.mark.parametrize("short", ["PyTorch", "Python", "a worker"])
 def test_memory_that_does_not_do_on_the_way_is_said(short, tiny_root, tmp_path, monkeypatch):
     def make(*_):
         if short == "Python":
             raise MemoryError
+        if short == "a worker":
+            list(map_processes(os._exit, [(9,), (9,)], processes=2))
         torch.empty(2**52)
 
     monkeypatch.setattr(ClassifierStage, "make", make)
-    with pytest.raises(InputError, match="classifier: the memory does not do"):
+    with pytest.raises(InputError, match="classifier: .*(memory does not do|worker process)"):
         make_stages(small_recipe(tiny_root), tmp_path / "run", targets=["cam"], progress=False)
     mark = json.loads((tmp_path / "run/stages/classifier.json").read_text())
     assert mark["done"] is False

@@ -10,6 +10,7 @@ import contextlib
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import torch
@@ -178,6 +179,11 @@ def memory_is_said(name: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # of the device; of PyTorch on a CPU; of NumPy
+        if isinstance(error.__cause__, BrokenProcessPool):
+            raise InputError(
+                f"{name}: {error}. Everything finished is kept: give the same command again with fewer CPUs (taskset), or make "
+                "the photos smaller (wsss prepare --max-side 1000)"
+            ) from error
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and NO_ROOM not in str(
             error
         ):
