@@ -32,7 +32,7 @@ def test_settings_that_are_not_there_take_their_defaults():
 @pytest.mark.parametrize(
     ("place", "value", "words"),
     [
-        ("backbone", "resnet0x", 'recipe.backbone cannot be "resnet0x"'),
+        ("backbone", "resnet0x", "recipe: backbone must be toy"),
         ("seed", 1.5, "recipe.seed cannot be 1.5"),
         ("seed", True, "recipe.seed cannot be true"),
         ("seed", -1, "recipe: seed must be"),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_weights
 
 from wsss_lib.data.layout import InputError
-from wsss_lib.learning.architectures import architecture
+from wsss_lib.learning.architectures import NAMES, architecture
 from wsss_lib.learning.timm_networks import PREFIX, timm_network, timm_weights
 from wsss_lib.learning.weights import load_features
 
@@ -117,9 +117,9 @@ def backbone(
 
 
 def refuse_unknown(name: str | None) -> None:
-    """Raises an InputError if no backbone has this name; whether timm has it is seen when it is built."""
-    if name is not None and not name.startswith(PREFIX):
-        architecture(name)
+    """Raises a ValueError if no backbone has this name; whether timm has it is seen when it is built. None is left out."""
+    if name is not None and name not in NAMES and not name.startswith(PREFIX):
+        raise ValueError(f"backbone must be {', '.join(NAMES)} or {PREFIX}NAME, but is {name}")
 
 
 def set_output_stride(net: Backbone, output_stride: int, dilated: bool) -> None:

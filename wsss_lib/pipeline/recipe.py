@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 
 from wsss_lib.data.layout import InputError
 from wsss_lib.data.limits import refuse_outside
+from wsss_lib.learning.backbones import refuse_unknown
 from wsss_lib.learning.training import speed
 from wsss_lib.pipeline.kinds import Kind
 from wsss_lib.pipeline.stage import Network, Stage
@@ -24,7 +25,7 @@ class Data:
     root: str
     """A folder in the one layout (see README): make it with a script of data_scripts/."""
     train: str = "train"
-    """The list of photos whose tags the classifier learns from."""
+    """The list of photos whose tags the classifier learns from; one without a tag is a negative of every class."""
     maps: str | None = None
     """The list of photos that get maps, seeds and masks, and that later networks learn from; None: those of ``train``."""
     val: str = "val"
@@ -58,6 +59,7 @@ class Recipe:
     """Of every random choice in training."""
 
     def __post_init__(self) -> None:
+        refuse_unknown(self.backbone)
         refuse_outside(self, "seed", least=0, most=2**63 - 1, whole=True)
 
     @property

@@ -26,15 +26,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import torch
+import tyro
 from torch import Tensor, nn
 
 from wsss_lib.data.augmentation import Augmentation
 from wsss_lib.data.layout import InputError
 from wsss_lib.data.limits import refuse_outside
-from wsss_lib.learning.backbones import Backbone, backbone
+from wsss_lib.learning.architectures import NAMES
+from wsss_lib.learning.backbones import Backbone, backbone, refuse_unknown
 from wsss_lib.learning.training import Training, speed
 from wsss_lib.learning.weights import weights_fingerprint
 from wsss_lib.pipeline import ranks
@@ -47,9 +49,8 @@ if TYPE_CHECKING:
     from wsss_lib.pipeline.recipe import Recipe
     from wsss_lib.pipeline.work import Batch, Work
 
-Network = Literal[
-    "toy", "resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "efficientnet_lite0"
-]
+NETWORKS = f"{{{','.join(NAMES)},timm/NAME}}"
+Network = Annotated[str, tyro.conf.arg(metavar=NETWORKS)]
 
 
 def later(default: object) -> object:
@@ -223,7 +224,7 @@ class NetworkStage(Stage):
 
     training: Training
     augmentation: Augmentation
-    backbone: Network | None = None
+    backbone: Annotated[str | None, tyro.conf.arg(metavar=f"None|{NETWORKS}")] = None
     """None: the recipe's."""
     weights: str | None = None
     """None: the recipe's."""
@@ -238,6 +239,7 @@ class NetworkStage(Stage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        refuse_unknown(self.backbone)
         refuse_outside(self, "output_stride", least=1, whole=True)
         refuse_outside(self, "frozen_stages", least=0, whole=True)
 
