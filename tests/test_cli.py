@@ -196,8 +196,9 @@ def test_unknown_words_are_answered_with_the_known_ones(wsss, small):
     refused(wsss("rum", "toy"), "'rum'", "did you mean run?", "evaluate")
     refused(wsss("run", "voc13"), "'voc13'", "did you mean voc12? There are", "toy-quick")
     refused(wsss("run", "quite-another"), "'quite-another'. There are", "toy-quick")
+    refused(wsss("run", "small", "--backbone", "vgg"), "resnet50", "timm/NAME, but is vgg")
     for arguments in (
-        ("--advcam.stepz", "3"), ("--advcam.steps", "many"), ("--backbone", "vgg"),
+        ("--advcam.stepz", "3"), ("--advcam.steps", "many"),
         ("--crf.iterations", "-1"), ("--cam.seed-thresholds", "0.1", "0.5"),
     ):  # fmt: skip
         code, output, errors = wsss("run", "small", *arguments)
