@@ -24,6 +24,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 DISTRIBUTION = {
     "IPython": "ipywidgets",
     "PIL": "pillow",
+    "huggingface_hub": "timm",
     "markupsafe": "jinja2",
     "pydensecrf": "pydensecrf2",
 }
