@@ -18,7 +18,7 @@ from wsss_lib.data.photos import Photos
 from wsss_lib.methods.advcam import Climbing, advcam
 from wsss_lib.methods.cam import cam
 from wsss_lib.pipeline.attribution import attribute
-from wsss_lib.pipeline.classifiers import Used, of_run, used
+from wsss_lib.pipeline.classifiers import Used, of_run, published_torchvision, used
 from wsss_lib.pipeline.make import run_stages
 from wsss_lib.recipes import recipe_of
 
@@ -139,6 +139,12 @@ def test_what_cannot_be_used_is_said(case, wsss, theirs, tiny_root, tmp_path, mo
     monkeypatch.setitem(sys.modules, "timm", None)
     refused(wsss("maps", tiny_root / PHOTOS / "val_0.jpg", *words, "--to", "out"), sentence)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_networks_of_another_scale_bring_photos_to_it(name):
+    """torchvision's weights of these two were learned on (x - 0.5) / 0.5, whatever normalisation is written beside them."""
+    assert published_torchvision(name)[0]().transform_input
 
 
 def test_a_network_of_timm(tiny_root, tmp_path):

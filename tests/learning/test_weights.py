@@ -1,10 +1,12 @@
 """Files of weights as people have them: the features are found, whatever lies around them."""
 
+import re
+
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torchvision.models import mobilenet_v2, resnet18
+from torchvision.models import densenet121, mobilenet_v2, resnet18
 
 from wsss_lib.data.augmentation import MEAN, STD
 from wsss_lib.data.layout import InputError
@@ -127,6 +129,20 @@ def test_files_that_cannot_be_used(spoil, theirs, tmp_path):
     with pytest.raises(InputError, match=REFUSED[spoil]) as caught:
         backbone("mobilenet_v2", weights=tmp_path / "weights.pth", output_stride=32)
     assert "\n" not in str(caught.value)
+
+
+@torch.no_grad()
+def test_densenet_by_the_names_of_its_published_file(tmp_path):
+    """The files are older than the network, and write norm.1 for norm1."""
+    torch.manual_seed(0)
+    theirs, ours = densenet121(weights=None), densenet121(weights=None)
+    old = re.compile(r"(denselayer\d+\.(?:norm|conv))([12])")
+    state = {old.sub(r"\1.\2", name): value for name, value in theirs.state_dict().items()}
+    assert "features.denseblock1.denselayer1.norm.1.weight" in state
+    torch.save(state, tmp_path / "densenet.pth")
+    weights.load_features(tmp_path / "densenet.pth", ours, ours)
+    image = torch.ones(1, 3, 64, 64)
+    assert ours.eval()(image).equal(theirs.eval()(image))
 
 
 # EfficientNet-Lite0

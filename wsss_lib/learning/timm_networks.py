@@ -47,10 +47,7 @@ def timm_network(name: str, output_stride: int, dilated: bool) -> tuple[nn.Modul
     Raises:
         InputError: timm has no such network, it cannot have the stride, or its parts do not follow one another.
     """
-    models, model = timm().list_models(), name.partition(".")[0]
-    if model not in models:
-        near = ", ".join(difflib.get_close_matches(model, models)) or "timm.list_models() in Python"
-        raise InputError(f"there is no network {PREFIX}{name}; look at {near}")
+    refuse_unknown_model(name)
     net = timm().create_model(name).eval()
     coarsest = net.feature_info[-1]["reduction"]
     if output_stride != coarsest:
@@ -66,6 +63,14 @@ def timm_network(name: str, output_stride: int, dilated: bool) -> tuple[nn.Modul
         stages.append(nn.Sequential(*modules[begin:end]))
         begin = end
     return net.train(), (stages, [seen[end - 1].shape[1] for end in ends])
+
+
+def refuse_unknown_model(name: str) -> None:
+    """Raises an InputError, with the names that are near, if timm has no network of this name."""
+    models, model = timm().list_models(), name.partition(".")[0]
+    if model not in models:
+        near = ", ".join(difflib.get_close_matches(model, models)) or "timm.list_models() in Python"
+        raise InputError(f"there is no network {PREFIX}{name}; look at {near}")
 
 
 def restrided(name: str, net: nn.Module, output_stride: int, dilated: bool) -> nn.Module:

@@ -19,6 +19,9 @@ from wsss_lib.data.layout import InputError
 from wsss_lib.learning.storage import read_state
 
 MOCO = "encoder_q."  # the network that learns; encoder_k is its moving average
+DENSENET = re.compile(
+    r"(denselayer\d+\.(?:norm|conv))\.([12])\."
+)  # norm.1, as the published files have it
 LITE0_STEM, LITE0_NORM = "_conv_stem.weight", "_bn0.running_mean"  # as its distribution names them
 
 
@@ -33,7 +36,7 @@ def load_features(path: str | Path, net: nn.Module, chain: nn.Module) -> None:
     Raises:
         InputError: the file is missing or broken, lacks features of this network, or has them twice.
     """
-    state = read_state(path)
+    state = {DENSENET.sub(r"\1\2.", name): value for name, value in read_state(path).items()}
     if LITE0_STEM in state:
         state = renamed_lite0(state, net)
     wanted = {id(tensor) for _, tensor in tensors(chain)}

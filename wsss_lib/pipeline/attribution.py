@@ -86,8 +86,8 @@ def attribute(
     return Attribution(
         image_HW3=np.asarray(image),
         classes_k=class_k.tolist(),
-        cam_khw=cam(classifier.model, image_BCHW, tag_BK),
-        advcam_khw=torch.cat([map_Phw for map_Phw, _ in climbs]),
+        cam_khw=cam(classifier.model, image_BCHW, tag_BK).cpu(),
+        advcam_khw=torch.cat([map_Phw for map_Phw, _ in climbs]).cpu(),
         logit_k=logit_K[class_k],
         climbed_k=torch.stack([logit for _, logit in climbs]),
     )

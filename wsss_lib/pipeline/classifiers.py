@@ -19,14 +19,15 @@ from wsss_lib.learning.any_classifier import named_head, taken_apart
 from wsss_lib.learning.architectures import NAMES, architecture, efficientnet_lite0, lite0_weights
 from wsss_lib.learning.backbones import Backbone, backbone, set_output_stride
 from wsss_lib.learning.storage import load_state, read_state
+from wsss_lib.learning.timm_networks import PREFIX, refuse_unknown_model, timm, timm_weights
 from wsss_lib.learning.weights import LITE0_STEM, downloaded, load_features
 from wsss_lib.methods.cam import Classifier
+from wsss_lib.pipeline import ranks
 from wsss_lib.pipeline.kinds import NETWORK
 from wsss_lib.pipeline.recipe import Recipe
 from wsss_lib.pipeline.runs import Run
 from wsss_lib.pipeline.trained import names_of
 
-TIMM = "timm/"
 MANY = 8  # names of a network that are near to one that there is not
 
 
@@ -107,7 +108,7 @@ def used(
         InputError: there is no such network, its weights cannot be had or are others, or it has no class activation maps.
     """
     build, published, names, seen = (
-        published_timm(network) if network.startswith(TIMM) else published_torchvision(network)
+        published_timm(network) if network.startswith(PREFIX) else published_torchvision(network)
     )
     net = loaded(build, weights or published(), network)
     if output_stride is not None:
@@ -123,7 +124,7 @@ def used(
                 f"{labels} holds {len(names)} names, but the network has {classes} classes"
             )
         names = None  # another head than the published one
-    return Used(model, names, *seen)
+    return Used(model.to(ranks.device()), names, *seen)
 
 
 def loaded(build: Callable[..., nn.Module], file: Path, network: str) -> nn.Module:
@@ -165,7 +166,9 @@ def published_torchvision(network: str) -> Published:
     known(network, [*there, "efficientnet_lite0"], "network")
     weights = models.get_model_weights(network).DEFAULT
     seen = weights.transforms()
-    more = {"init_weights": False} if network in ("googlenet", "inception_v3") else {}
+    more = {}
+    if network in ("googlenet", "inception_v3"):  # their weights expect photos of another scale
+        more = {"init_weights": False, "transform_input": True}
     build = partial(models.get_model, network, **more)
     return (
         build,
@@ -177,33 +180,11 @@ def published_torchvision(network: str) -> Published:
 
 def published_timm(network: str) -> Published:
     """How to build a network of timm with its published weights, its classes, and how it sees photos."""
-    try:
-        import timm
-    except ImportError:
-        raise InputError(f"{network} needs timm: pip install timm") from None
-    name = network.removeprefix(TIMM)
-    known(name.partition(".")[0], timm.list_models(), "network of timm")
-    config = timm.get_pretrained_cfg(name) if timm.is_model_pretrained(name) else None
+    name = network.removeprefix(PREFIX)
+    refuse_unknown_model(name)
+    config = timm().get_pretrained_cfg(name) if timm().is_model_pretrained(name) else None
     seen = (config.mean, config.std) if config else ()
-    return partial(timm.create_model, name), partial(timm_file, name), None, seen
-
-
-def timm_file(name: str) -> Path:
-    """The file of a network's published weights.
-
-    Raises:
-        InputError: it cannot be had.
-    """
-    import timm
-    from huggingface_hub import hf_hub_download
-
-    config = timm.get_pretrained_cfg(name)
-    try:
-        return Path(hf_hub_download(config.hf_hub_id, "model.safetensors"))
-    except Exception as error:  # no network, no such file: each in the words of another library
-        raise InputError(
-            f"the weights of timm/{name} could not be had ({type(error).__name__}): give a file of yours with --weights FILE"
-        ) from error
+    return partial(timm().create_model, name), partial(timm_weights, name), None, seen
 
 
 def of_run(recipe: Recipe, run: Run) -> Used:
@@ -222,4 +203,4 @@ def of_run(recipe: Recipe, run: Run) -> Used:
     )
     model = Classifier(chain, len(names))
     load_state(file, model)
-    return Used(model.eval(), names, softmax=False)
+    return Used(model.eval().to(ranks.device()), names, softmax=False)
