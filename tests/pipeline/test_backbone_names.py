@@ -31,7 +31,5 @@ def test_a_mistyped_name_is_refused():
 def test_help_names_them(capsys):
     with pytest.raises(SystemExit):
         asked("run", "toy", toy(), "", ["--help"])
-    said = "".join(capsys.readouterr().out.replace("│", "").split())
-    listed = "{" + ",".join(NAMES) + ",timm/NAME}"
-    for option in ("--backbone", "--classifier.backboneNone|", "--segmenter.backboneNone|"):
-        assert f"{option}{listed}" in said
+    said = " ".join(capsys.readouterr().out.replace("│", "").split())
+    assert f"{', '.join(NAMES)}, or timm/NAME" in said

@@ -14,7 +14,7 @@ from wsss_lib.data.limits import refuse_outside
 from wsss_lib.learning.backbones import refuse_unknown
 from wsss_lib.learning.training import speed
 from wsss_lib.pipeline.kinds import Kind
-from wsss_lib.pipeline.stage import Network, Stage
+from wsss_lib.pipeline.stage import Stage
 from wsss_lib.toy.scene import SIZES
 
 
@@ -51,10 +51,11 @@ class Recipe:
     """What every recipe has; its stages are the fields that a task adds."""
 
     data: Data
-    backbone: Network = "resnet50"
-    """The network that every stage starts from."""
+    backbone: str = "resnet50"
+    """The network that every stage starts from: toy, resnet18, resnet34, resnet50, resnet101, mobilenet_v2, efficientnet_lite0,
+    or timm/NAME."""
     weights: str = "default"
-    """"default": the published ImageNet weights (or the toy's own); else a file in torchvision's format."""
+    """"default": the published ImageNet weights (or the toy's own); else a file, see `wsss_lib.learning.weights`."""
     seed: int = 0
     """Of every random choice in training."""
 

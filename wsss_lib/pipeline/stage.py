@@ -26,16 +26,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-import tyro
 from torch import Tensor, nn
 
 from wsss_lib.data.augmentation import Augmentation
 from wsss_lib.data.layout import InputError
 from wsss_lib.data.limits import refuse_outside
-from wsss_lib.learning.architectures import NAMES
 from wsss_lib.learning.backbones import Backbone, backbone, refuse_unknown
 from wsss_lib.learning.training import Training, speed
 from wsss_lib.learning.weights import weights_fingerprint
@@ -48,9 +46,6 @@ if TYPE_CHECKING:
     from wsss_lib.pipeline.estimate import Effort
     from wsss_lib.pipeline.recipe import Recipe
     from wsss_lib.pipeline.work import Batch, Work
-
-NETWORKS = f"{{{','.join(NAMES)},timm/NAME}}"
-Network = Annotated[str, tyro.conf.arg(metavar=NETWORKS)]
 
 
 def later(default: object) -> object:
@@ -224,7 +219,7 @@ class NetworkStage(Stage):
 
     training: Training
     augmentation: Augmentation
-    backbone: Annotated[str | None, tyro.conf.arg(metavar=f"None|{NETWORKS}")] = None
+    backbone: str | None = None
     """None: the recipe's."""
     weights: str | None = None
     """None: the recipe's."""
