@@ -113,7 +113,8 @@ def truth_of(root: Path, split: str) -> Truth:
     Raises:
         InputError: there are none; or they show no class, but void, where a class may be meant.
     """
-    listed = Truth(split_ids(root, split), class_names(root), root / MASKS)
+    names = class_names(root)  # first, since it says what is no dataset at all
+    listed = Truth(split_ids(root, split), names, root / MASKS)
     refuse_other_names(root)
     truth = listed.having(listed.folder, ".png")
     if not truth.ids:
