@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from unittest.mock import patch
 
 from tests.conftest import data_script
 from tests.faults import mutations
@@ -164,9 +165,9 @@ def called(words: str) -> None:
     program, *rest = words.split()
     if program.startswith("prepare"):
         script = data_script(program)
-        if program == "prepare_voc":  # behind the checksum, which no damaged archive has
-            voc2012.checksum = lambda file: voc2012.MD5
-        script.main(rest)
+        # behind the checksum, which no damaged archive has
+        with patch.object(voc2012, "checksum", lambda file: voc2012.MD5):
+            script.main(rest)
     else:
         cli.main([program, *rest])
 
@@ -219,7 +220,12 @@ def special(file: Path, rng: Random, folders: bool) -> None:
 
 def met(target: Target, place: Path, world: Path, damaged: Path) -> tuple[str, str]:
     """What the command does, and where it refuses a file of a run, what the second one does."""
-    recipes.RECIPES["small"] = lambda: small_recipe("data")
+    with patch.dict(recipes.RECIPES, small=lambda: small_recipe("data")):
+        return met_by_the_recipe(target, place, world, damaged)
+
+
+def met_by_the_recipe(target: Target, place: Path, world: Path, damaged: Path) -> tuple[str, str]:
+    """The same, where the command line knows the small recipe."""
     first = answer(lambda: called(target.command), place)
     if first.fault:
         return first.fault.partition(":")[0], first.fault

@@ -175,18 +175,21 @@ def read_labels(file: str | Path) -> np.ndarray:
     if mode not in ("P", "L", "1", "I", "I;16"):
         raise InputError(
             f"{file} holds colours ({mode}) instead of class indices; {BRING_MASKS}, which reads colours, or save it as a "
-            "palette or greyscale PNG."
+            "palette or greyscale PNG.",
+            Path(file),
         )
     if any(first):
         raise InputError(
             f"{file} has a palette that shows 0, the background, as {tuple(first)} and not in black, so its indices may not be "
-            f"the classes; {BRING_MASKS} --mask-values indices, or voc-colours if its colours count."
+            f"the classes; {BRING_MASKS} --mask-values indices, or voc-colours if its colours count.",
+            Path(file),
         )
     highest = int(labels_HW.max())
     if highest > VOID:
         raise InputError(
             f"{file} holds the number {highest}, but a mask holds 0, the classes and {VOID} (void); {BRING_MASKS}, which reads "
-            "other numbers."
+            "other numbers.",
+            Path(file),
         )
     return labels_HW.astype(np.uint8)
 
@@ -201,7 +204,8 @@ def refuse_other_labels(file: str | Path, highest: int, classes: int) -> None:
     if highest > classes:
         raise InputError(
             f"{file} holds the label {highest}, but there are {classes} classes; "
-            f"correct the mask or labels.txt ({VOID} is void)."
+            f"correct the mask or labels.txt ({VOID} is void).",
+            Path(file),
         )
 
 
@@ -212,7 +216,8 @@ def refuse_other_size(file: str | Path, mask_HW: Sequence[int], photo_HW: Sequen
         across = ", turned as the EXIF orientation of the photo says" if (h, w) == (W, H) else ""
         raise InputError(
             f"{file} is {w} x {h} pixels, but its photo is {W} x {H}; make the mask "
-            f"at the size of the photo{across}."
+            f"at the size of the photo{across}.",
+            Path(file),
         )
 
 
