@@ -204,10 +204,7 @@ class LookingStage(Stage):
         raise NotImplementedError
 
     def scores(self, recipe, image_HW3, probability_LHW, tag_K, refined: bool) -> Tensor:
-        """``score_LHW``, if its network labels pixels: the largest decides.
-
-        It is made of the photo, uint8, what `look` has seen in it, and the tags that it was told; ``refined`` by a CRF.
-        """
+        """``score_LHW`` of a photo, of what `look` has seen in it and the tags that it was told: the largest decides."""
         raise NotImplementedError
 
 
