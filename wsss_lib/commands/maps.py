@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
@@ -57,8 +57,8 @@ class Asked:
     """How much the places that the score rests on already are held back; 1 just holds them."""
     mask_threshold: float = 0.5
     """Which places these are: those above this fraction of the maximum."""
-    suppress: str | None = None
-    """Which other classes are pushed down: all, absent or none. none, where there are more than a hundred; else all."""
+    suppress: Literal["all", "absent", "none"] | None = None
+    """Which other classes are pushed down; if it is not said, none where there are more than a hundred, else all."""
     max_side: int = 480
     """Photos with a longer side are made smaller, to so many pixels; 0: none is."""
     quiet: bool = False
@@ -71,8 +71,6 @@ class Asked:
         refuse_outside(self, "step_size")
         refuse_outside(self, "regularization", least=0)
         refuse_outside(self, "mask_threshold", least=0, most=1)
-        if self.suppress not in (None, "all", "absent", "none"):
-            raise ValueError(f"suppress must be all, absent or none, but is {self.suppress}")
 
 
 def maps(arguments: list[str]) -> None:

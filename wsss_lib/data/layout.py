@@ -49,6 +49,12 @@ TURNS = {
     7: Turn.TRANSVERSE,
     8: Turn.ROTATE_90,
 }  # what brings a photo of that EXIF orientation upright
+SIDEWAYS = (
+    Turn.TRANSPOSE,
+    Turn.ROTATE_270,
+    Turn.TRANSVERSE,
+    Turn.ROTATE_90,
+)  # height becomes width
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 

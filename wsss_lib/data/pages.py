@@ -1,7 +1,7 @@
 """Pages that hold all that they show, so that they can be sent and kept; they ask for nothing from anywhere.
 
-A page is a template in jinja's language, which escapes all text but what is marked as safe. ``pages.html`` holds the parts
-that pages share, ``pages.css`` how they look.
+A page is a template in jinja's language, which escapes all text but what is marked as safe. ``frame.html`` stands around it,
+``pages.html`` holds the parts that pages share, ``pages.css`` how they look.
 """
 
 from __future__ import annotations

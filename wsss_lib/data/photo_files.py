@@ -75,8 +75,8 @@ def upright_size(file: str | Path) -> tuple[int, int]:
     """
     try:
         with Image.open(layout.regular(file), formats=layout.FORMATS) as image:
-            turn = image.getexif().get(ExifTags.Base.Orientation)
-            sideways = turn in (5, 6, 7, 8)
+            turn = layout.TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+            sideways = turn in layout.SIDEWAYS
             if sideways and image.format == "TIFF":  # which Pillow itself turns
                 image.load()
                 sideways = False

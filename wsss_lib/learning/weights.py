@@ -36,7 +36,14 @@ def load_features(path: str | Path, net: nn.Module, chain: nn.Module) -> None:
     Raises:
         InputError: the file is missing or broken, lacks features of this network, or has them twice.
     """
-    state = {DENSENET.sub(r"\1\2.", name): value for name, value in read_state(path).items()}
+    load_from(read_state(path), path, net, chain)
+
+
+def load_from(
+    state: Mapping[str, Tensor], path: str | Path, net: nn.Module, chain: nn.Module
+) -> None:
+    """The same of a file that has been read; ``path`` is for what is said."""
+    state = {DENSENET.sub(r"\1\2.", name): value for name, value in state.items()}
     if LITE0_STEM in state:
         state = renamed_lite0(state, net)
     wanted = {id(tensor) for _, tensor in tensors(chain)}

@@ -110,16 +110,6 @@ def said_to_be_there(logit_K: Tensor, softmax: bool) -> list[int]:
     return sure or logit_K.topk(min(LIKELIEST if softmax else 1, len(logit_K))).indices.tolist()
 
 
-def climbed_logit(
-    classifier: Used, image_BCHW: Tensor, tag_BK: Tensor, label: Tensor, settings: Climbing
-) -> Tensor:
-    """The logit of a class for the photo that has climbed towards it, without its mirror image."""
-    trace: list[Step] = []
-    climb(classifier.model, image_BCHW, label[None], tag_BK, settings, trace=trace)
-    with torch.no_grad():
-        return classifier.model(trace[-1].image_PVCHW[:, 0])[0, label]
-
-
 def picture(found: Attribution, names: Sequence[str]) -> Figure:
     """The photo, and for each class its CAM and its AdvCAM laid over it.
 
@@ -131,10 +121,8 @@ def picture(found: Attribution, names: Sequence[str]) -> Figure:
     rows = len(names)
     size = (3 * ACROSS, rows * (ACROSS * height / width + TITLE))
     figure = Figure(figsize=size, layout="constrained")
-    image, one = (
-        torch.from_numpy(found.image_HW3.copy()).permute(2, 0, 1),
-        torch.zeros(1, dtype=torch.int64),
-    )
+    image = torch.from_numpy(found.image_HW3.copy()).permute(2, 0, 1)
+    one = torch.zeros(1, dtype=torch.int64)
     for row, axes in enumerate(figure.subplots(rows, 3, squeeze=False)):
         maps = [m[row : row + 1].float() for m in (found.cam_khw, found.advcam_khw)]
         shown = [overlay_map(image, upsampled(m, (height, width)), one, palette(2)) for m in maps]

@@ -20,7 +20,7 @@ from wsss_lib.learning.architectures import NAMES, architecture, efficientnet_li
 from wsss_lib.learning.backbones import Backbone, backbone, set_output_stride
 from wsss_lib.learning.storage import load_state, read_state
 from wsss_lib.learning.timm_networks import PREFIX, refuse_unknown_model, timm, timm_weights
-from wsss_lib.learning.weights import LITE0_STEM, downloaded, load_features
+from wsss_lib.learning.weights import LITE0_STEM, downloaded, load_from
 from wsss_lib.methods.cam import Classifier
 from wsss_lib.pipeline import ranks
 from wsss_lib.pipeline.kinds import NETWORK
@@ -78,9 +78,8 @@ class Used:
         if exact:
             return exact[0]
         inside = [each for each in self.names if name.casefold() in each.casefold()]
-        near = list(dict.fromkeys([*inside, *difflib.get_close_matches(name, self.names, n=MANY)]))[
-            :MANY
-        ]
+        alike = difflib.get_close_matches(name, self.names, n=MANY)
+        near = list(dict.fromkeys([*inside, *alike]))[:MANY]
         words = (
             f"; do you mean one of: {', '.join(near)}?"
             if near
@@ -135,7 +134,7 @@ def loaded(build: Callable[..., nn.Module], file: Path, network: str) -> nn.Modu
     """
     net, state = build(), read_state(file)
     if LITE0_STEM in state:
-        load_features(file, net, net)
+        load_from(state, file, net, net)
         return net
     head = named_head(net, network)
     last = [value for name, value in state.items() if f".{name}".endswith(f".{head}.weight")]
@@ -146,7 +145,7 @@ def loaded(build: Callable[..., nn.Module], file: Path, network: str) -> nn.Modu
         )
     if last[0].shape[0] != net.get_submodule(head).weight.shape[0]:
         net = build(num_classes=last[0].shape[0])
-    load_features(file, net, net)
+    load_from(state, file, net, net)
     return net
 
 

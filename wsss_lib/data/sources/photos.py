@@ -17,8 +17,6 @@ from tqdm.auto import tqdm
 from wsss_lib.data import layout
 from wsss_lib.data.layout import InputError
 
-Turn = Image.Transpose
-SIDEWAYS = (Turn.ROTATE_90, Turn.ROTATE_270, Turn.TRANSPOSE, Turn.TRANSVERSE)
 DARK = 4  # of 255: a photo in which no pixel is brighter
 
 
@@ -43,7 +41,7 @@ class Written:
     @property
     def upright_HW(self) -> tuple[int, int]:
         """Height and width in the file, turned upright."""
-        return self.stored_HW[::-1] if self.turn in SIDEWAYS else self.stored_HW
+        return self.stored_HW[::-1] if self.turn in layout.SIDEWAYS else self.stored_HW
 
 
 def write_photo(file: Path, target: Path | None, max_side: int | None) -> Written:
@@ -62,17 +60,13 @@ def write_photo(file: Path, target: Path | None, max_side: int | None) -> Writte
         image = layout.read_photo(file)
     except (InputError, *layout.UNREADABLE) as error:
         return Written(error=str(error.__cause__ or error))
-    if (
-        tiff
-    ):  # Pillow turns it by itself, in some versions when it is opened, in others when it is read
+    if tiff:  # Pillow turns it by itself, when it is opened or when it is read
         stored_HW, turn = (image.height, image.width), None
     plain = image.format == "JPEG"  # it is gone as soon as anything had to be changed
     height, width = within(max_side, image.height, image.width)
     if (height, width) != (image.height, image.width):
-        image, plain = (
-            image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3),
-            False,
-        )
+        image = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3)
+        plain = False
     if target is not None and plain:
         shutil.copyfile(file, target)
     elif target is not None:

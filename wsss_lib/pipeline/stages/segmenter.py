@@ -1,7 +1,6 @@
 """The segmentation network: learns from pseudo-masks, needs no tags afterwards.
 
-Photos without a tag have no pseudo-mask, so it does not see them. (They could be learned from as nothing but background. Where
-that was tried, on drawn photos, it was no gain.)
+Photos without a tag have no pseudo-mask, so it does not see them.
 """
 
 from collections.abc import Iterator
